@@ -1,0 +1,95 @@
+"""The spec of one model: everything that its YAML may say."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+
+from slipway.registry import STEPS
+from slipway.spec.base import Name, SpecModel
+from slipway.spec.gates import Gates, Objective
+from slipway.spec.rollout import PublishSpec, RolloutSpec, ServeSpec
+from slipway.spec.variants import ORIGINAL, Variant, chain_problems
+from slipway.steps.train import TrainConfig
+
+
+class ExecutionSpec(SpecModel):
+    """How the steps run."""
+
+    python: str | None = Field(
+        None, description="Interpreter that runs the steps; default: the one that runs Slipway."
+    )
+    step_timeout_seconds: PositiveInt = Field(3600, description="Time limit of one step.")
+    retries: NonNegativeInt = Field(2, description="Further tries after a transient error.")
+    retry_delay_seconds: PositiveInt = Field(10, description="Wait before the first further try.")
+    parallel_steps: PositiveInt = Field(2, description="How many steps of one run work at once.")
+
+
+class ModelSpec(SpecModel):
+    """One model: from its definition to a healthy rollout."""
+
+    schema_version: ClassVar[int] = 1
+
+    model: Name = Field(description="The model's name; also the name of the YAML file.")
+    description: str = Field("", description="What the model does, for the people who find it.")
+    owner: str = Field("slipway", min_length=1, description="Who answers for the model.")
+    schedule: str | None = Field(
+        None, description="When to build: a cron expression or @daily and the like; null: on demand."
+    )
+    definition: Name = Field(
+        description="The model definition: <definition>.py in include/models/."
+    )
+    saved_model: str | None = Field(
+        None,
+        description="Folder of an exported SavedModel that is brought in instead of trained, "
+        "relative to the spec. The definition then only gives data and metrics.",
+    )
+    signature: str = Field("serving_default", description="The signature that is served.")
+    seed: NonNegativeInt = Field(1, description="Seed of everything random.")
+    train: TrainConfig = Field(
+        default_factory=TrainConfig, description="How the original is trained."
+    )
+    variants: dict[Name, Variant] = Field(
+        default_factory=dict, description="The variants by name, each one link of a chain."
+    )
+    gates: Gates = Field(description="What a variant must reach to stay in the race.")
+    objective: Objective = Field(description="How the winner is chosen.")
+    publish: PublishSpec = Field(description="The bucket that servers follow.")
+    serve: ServeSpec = Field(default_factory=ServeSpec, description="The model server.")
+    rollout: RolloutSpec = Field(description="How a published version takes over.")
+    execution: ExecutionSpec = Field(
+        default_factory=ExecutionSpec, description="How the steps run."
+    )
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_a_schedule(cls, value: str | None) -> str | None:
+        presets = ("@once", "@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@continuous")
+        if value is None or value in presets or len(value.split()) in {5, 6}:
+            return value
+        msg = f"not a cron expression of five fields, nor one of {', '.join(presets)}"
+        raise ValueError(msg)
+
+    @model_validator(mode="after")
+    def _gated_metric_decides(self) -> ModelSpec:
+        wanted = self.objective.maximise
+        if wanted is not None and wanted not in self.gates.metrics:
+            known = ", ".join(self.gates.metrics)
+            msg = f"objective.maximise: {wanted!r} is not a metric of gates.metrics ({known})"
+            raise ValueError(msg)
+        return self
+
+    def chain_problems(self) -> list[tuple[str, str]]:
+        """What is wrong with the variants' chains: pairs of field path and message."""
+        return chain_problems(self.variants, trained=self.saved_model is None)
+
+    def artifact_kind(self, variant: str) -> str:
+        """Kind of a variant's artifact: keras, saved_model or tflite."""
+        if variant == ORIGINAL:
+            return "saved_model" if self.saved_model else "keras"
+        return STEPS[self.variants[variant].technique].produces or "keras"
+
+    def rendered(self) -> dict[str, Any]:
+        """The spec as JSON values, with every default filled in."""
+        return self.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,145 @@
+"""Where the winner goes: the bucket, the server and the checks that decide a rollout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import model_validator
+
+from slipway.spec.base import Name, Ratio, SpecModel
+
+
+class PublishSpec(SpecModel):
+    """The bucket that model servers follow."""
+
+    base_uri: str = Field(
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?|file:///.*)$",
+        description="Bucket and optional prefix, s3://bucket/prefix, or a folder, file:///folder. "
+        "Versions appear under <base_uri>/<model>/<version>/.",
+    )
+    connection: str = Field("aws_default", description="Airflow connection with the credentials.")
+    keep_versions: PositiveInt = Field(
+        5, description="How many versions stay; those that a channel points to always do."
+    )
+
+
+class ServeSpec(SpecModel):
+    """The model server that follows the bucket."""
+
+    connection: str = Field(
+        "model_server_default",
+        description="Airflow connection: host and port of the REST API; its extra field "
+        "model_config_file names the server's model config file.",
+    )
+    prefer_tflite_model: bool = Field(
+        False,
+        description="Whether the server runs with --prefer_tflite_model. Only then can a TFLite "
+        "variant win.",
+    )
+    available_within_seconds: PositiveFloat = Field(
+        60.0, description="How long a server may take to make a version AVAILABLE."
+    )
+
+
+class ProbeSpec(SpecModel):
+    """Requests that Slipway itself sends to the canary."""
+
+    requests: NonNegativeInt = Field(200, description="How many; 0 sends golden requests only.")
+    rate_per_second: PositiveFloat = Field(10.0, description="Requests a second.")
+    timeout_seconds: PositiveFloat = Field(5.0, description="Time limit of one request.")
+    tolerance: NonNegativeFloat = Field(
+        1e-3, description="Largest absolute difference from the golden answers."
+    )
+
+
+class ErrorRatioCheck(SpecModel):
+    """Share of requests that did not end with status OK."""
+
+    largest: Ratio = Field(description="Largest share of failed requests in the window.")
+
+
+class LatencyCheck(SpecModel):
+    """A quantile of the server's request latency."""
+
+    percentile: float = Field(99.0, gt=0, lt=100, description="For example 99 for p99.")
+    largest_ms: PositiveFloat = Field(description="Milliseconds.")
+
+
+class LoadFailureCheck(SpecModel):
+    """Failed attempts to load the version."""
+
+    largest: NonNegativeInt = Field(0, description="Failed loads allowed in the window.")
+
+
+class PromQLCheck(SpecModel):
+    """A query of the user's own; {model}, {version} and {window} are filled in."""
+
+    name: Name = Field(description="Name of the check in the evidence.")
+    query: str = Field(min_length=1, description="PromQL that gives one number.")
+    largest: float | None = Field(None, description="Largest healthy value.")
+    smallest: float | None = Field(None, description="Smallest healthy value.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> PromQLCheck:
+        if self.largest is None and self.smallest is None:
+            msg = "give at least one of largest and smallest"
+            raise ValueError(msg)
+        return self
+
+
+class HealthChecks(SpecModel):
+    """The checks that decide a rollout; all must hold."""
+
+    error_ratio: ErrorRatioCheck | None = Field(None, description="Limit on failed requests.")
+    latency: tuple[LatencyCheck, ...] = Field((), description="Limits on latency quantiles.")
+    load_failures: LoadFailureCheck | None = Field(None, description="Limit on failed loads.")
+    promql: tuple[PromQLCheck, ...] = Field((), description="Checks of the user's own.")
+
+    @model_validator(mode="after")
+    def _checks_something(self) -> HealthChecks:
+        if not (self.error_ratio or self.latency or self.load_failures or self.promql):
+            msg = "give at least one check"
+            raise ValueError(msg)
+        return self
+
+
+class HealthPolicy(SpecModel):
+    """When a rollout counts as proven."""
+
+    connection: str = Field("prometheus_default", description="Airflow connection of Prometheus.")
+    window_seconds: PositiveInt = Field(60, description="Window that every query looks back over.")
+    interval_seconds: PositiveInt = Field(5, description="Seconds between two looks.")
+    consecutive: PositiveInt = Field(
+        2, description="Looks in a row with the same verdict before it is final."
+    )
+    minimum_requests: PositiveInt = Field(
+        50, description="With fewer requests in the window the verdict is inconclusive."
+    )
+    timeout_seconds: PositiveInt = Field(
+        180, description="Without a final verdict by then, the last one counts."
+    )
+    checks: HealthChecks = Field(description="The checks that decide.")
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> HealthPolicy:
+        needed = self.interval_seconds * self.consecutive
+        if self.timeout_seconds < needed:
+            msg = (
+                f"timeout_seconds {self.timeout_seconds} leaves no room for {self.consecutive} "
+                f"looks {self.interval_seconds} s apart; give at least {needed}"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class RolloutSpec(SpecModel):
+    """How a published version takes over."""
+
+    strategy: Literal["in_place"] = Field(
+        "in_place",
+        description="in_place: the running server loads the version beside stable under the label "
+        "canary, and the label stable moves when it is proven.",
+    )
+    probe: ProbeSpec = Field(default_factory=ProbeSpec, description="Requests sent to the canary.")
+    health: HealthPolicy = Field(description="When the canary counts as proven.")

@@ -1,0 +1,1 @@
+"""One file a step: its config, and `run`, which works in a process of its own."""

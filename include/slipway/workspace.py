@@ -1,0 +1,100 @@
+"""The workspace: artifacts named by their content, results named by what they depend on.
+
+    <root>/artifacts/<hex>/      a folder named by the sha256 over what is in it
+    <root>/results/<hex>.json    the StepResult for a key
+    <root>/staging/              folders that are being made
+    <root>/locks/                one file a key, so that a step runs once at a time
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from slipway.content import tree_digest
+from slipway.contracts import ArtifactRef, StepResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind = Literal["keras", "saved_model", "tflite", "report"]
+
+
+def default_workspace() -> Path:
+    """$SLIPWAY_WORKSPACE, or .slipway/workspace below the current folder."""
+    return Path(os.environ.get("SLIPWAY_WORKSPACE") or ".slipway/workspace").resolve()
+
+
+class Workspace:
+    """Where steps leave what they make. Many processes may use one workspace at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        for name in ("artifacts", "results", "staging", "locks"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    def find(self, key: str) -> StepResult | None:
+        """The result for a key, if it is known and its artifact is still there."""
+        file = self._result_file(key)
+        if not file.is_file():
+            return None
+        result = StepResult.model_validate_json(file.read_text("utf-8"))
+        if result.artifact is not None and not result.artifact.path.is_dir():
+            return None
+        return result.model_copy(update={"reused": True})
+
+    def remember(self, result: StepResult) -> None:
+        """Keep a result under its key."""
+        result.write(self._result_file(result.key))
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the key: others that want it wait. The kernel lets go when the process dies."""
+        with (self.root / "locks" / _hex(key)).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """An empty folder to work in, removed at the end unless it was kept."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self.root / "staging"))
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, folder: Path, kind: Kind) -> ArtifactRef:
+        """Move a finished folder into place under the digest of its content."""
+        digest = tree_digest(folder)
+        target = self.root / "artifacts" / _hex(digest)
+        if not target.is_dir():
+            try:
+                folder.rename(target)
+            except OSError:
+                # Another process kept the same content a moment before.
+                if not target.is_dir():
+                    raise
+        reference = ArtifactRef(kind=kind, digest=digest, uri=str(target), size_bytes=0)
+        part = reference.servable if kind != "report" else target
+        size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
+        return reference.model_copy(update={"size_bytes": size})
+
+    def remove_leftovers(self) -> None:
+        """Remove staging folders of processes that were killed."""
+        for folder in (self.root / "staging").iterdir():
+            owner = folder.name.split("-", 1)[0]
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _result_file(self, key: str) -> Path:
+        return self.root / "results" / f"{_hex(key)}.json"
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
