@@ -1,0 +1,170 @@
+"""The ledger of a model: which version number belongs to which content, for ever."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slipway.errors import TerminalError, TransientError
+from slipway.serving.layout import Layout, parse_version
+from slipway.storage import PreconditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slipway.storage import Store
+
+VersionState = Literal["allocated", "published", "removed"]
+
+# With n writers at once each round lets one of them through.
+_ROUNDS = 40
+_LONGEST_PAUSE_SECONDS = 0.2
+
+
+class LedgerEntry(BaseModel):
+    """One version: its content and how far it has come.
+
+    "allocated" has a number and perhaps files; "published" has had a manifest; "removed" never
+    comes back.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    state: VersionState
+
+
+class Ledger(BaseModel):
+    """Every version that a model ever had."""
+
+    model_config = ConfigDict(frozen=True)
+
+    generation: int = 0
+    next_version: int = Field(default=1, ge=1)
+    versions: dict[int, LedgerEntry] = Field(default_factory=dict)
+
+    def version_of(self, digest: str) -> int | None:
+        """The living version that is bound to this content; None if there is none."""
+        return next(
+            (
+                version
+                for version, entry in self.versions.items()
+                if entry.digest == digest and entry.state != "removed"
+            ),
+            None,
+        )
+
+    def allocated(self, digest: str) -> Ledger:
+        """This ledger with the next number bound to the content."""
+        entry = LedgerEntry(digest=digest, state="allocated")
+        return Ledger(
+            generation=self.generation + 1,
+            next_version=self.next_version + 1,
+            versions={**self.versions, self.next_version: entry},
+        )
+
+    def marked(self, version: int, state: VersionState) -> Ledger:
+        """This ledger with a version in another state."""
+        entry = LedgerEntry(digest=self.versions[version].digest, state=state)
+        return self.model_copy(
+            update={
+                "generation": self.generation + 1,
+                "versions": {**self.versions, version: entry},
+            }
+        )
+
+
+def read_ledger(store: Store, model: str) -> Ledger:
+    """Reads the ledger; an empty one if the model was never published.
+
+    Raises:
+        TerminalError: The ledger is damaged.
+    """
+    return _read(store, model)[0]
+
+
+def allocate(store: Store, model: str, digest: str) -> int:
+    """Binds a version number to content: the same content gets the same number, always.
+
+    Args:
+        store: Open at the base URI.
+        model: The model's name.
+        digest: Of the content, by `slipway.content.digest_of`.
+
+    Returns:
+        The number of the living version with this content, or else a number that no version of
+        this model ever had.
+
+    Raises:
+        TransientError: Too many others wrote at the same time.
+    """
+    ledger = _move(
+        store,
+        model,
+        lambda ledger: ledger if ledger.version_of(digest) else ledger.allocated(digest),
+    )
+    version = ledger.version_of(digest)
+    assert version is not None  # noqa: S101 - the move has just bound it
+    return version
+
+
+def mark(store: Store, model: str, version: int, state: VersionState) -> bool:
+    """Moves a version to another state, unless it is "removed", which is final.
+
+    Returns:
+        Whether the version is in the state now.
+    """
+
+    def change(ledger: Ledger) -> Ledger:
+        entry = ledger.versions.get(version)
+        if entry is None or entry.state in {state, "removed"}:
+            return ledger
+        return ledger.marked(version, state)
+
+    entry = _move(store, model, change).versions.get(version)
+    return entry is not None and entry.state == state
+
+
+def _move(store: Store, model: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+    path = Layout(model).ledger
+    for _ in range(_ROUNDS):
+        ledger, etag = _read(store, model)
+        changed = change(ledger)
+        if changed is ledger:
+            return ledger
+        data = changed.model_dump_json(indent=1).encode()
+        try:
+            store.put(path, data, if_absent=etag is None, if_match=etag)
+        except PreconditionFailed:
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - spreads writers
+        else:
+            return changed
+    raise TransientError(
+        f"The ledger {path} was written by others {_ROUNDS} times in a row.",
+        hint="Publish again when fewer publishers of this model run at once.",
+        subject=path,
+    )
+
+
+def _read(store: Store, model: str) -> tuple[Ledger, str | None]:
+    path = Layout(model).ledger
+    found = store.get(path)
+    if found is None:
+        return Ledger(next_version=_first_free(store, model)), None
+    try:
+        return Ledger.model_validate_json(found.data), found.etag
+    except ValidationError as error:
+        raise TerminalError(
+            f"The ledger {store.uri}/{path} is damaged ({error.error_count()} problems).",
+            hint="Restore it from a backup; without it version numbers could be used twice.",
+            subject=path,
+        ) from None
+
+
+def _first_free(store: Store, model: str) -> int:
+    """A lost ledger must not hand out numbers that published folders bear."""
+    taken = (parse_version(name) or 0 for name in store.list_folders(model))
+    return max(taken, default=0) + 1

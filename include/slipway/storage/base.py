@@ -1,0 +1,190 @@
+"""What every store promises; `tests/contract/storage` holds each one to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slipway.errors import TerminalError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from slipway.content import FileEntry
+
+
+class PreconditionFailed(TransientError):  # noqa: N818 - HTTP's own name for it
+    """A conditional write lost: the object is not as the writer had seen it. Read it again."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} was written by someone else since it was last read.",
+            hint="Read it again and decide anew.",
+            subject=path,
+        )
+
+    def __reduce__(self) -> tuple[type[PreconditionFailed], tuple[str | None]]:
+        return type(self), (self.subject,)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it was read."""
+
+    data: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One line of a listing: the path relative to the store, the size in bytes, the etag."""
+
+    path: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The object that makes a placed folder exist: its path in the folder, and its bytes."""
+
+    path: str
+    data: bytes
+
+
+class Store(ABC):
+    """A bucket with a prefix, or a folder.
+
+    Paths are relative to `uri`, with forward slashes; what a path means never depends on the
+    scheme. Writes are atomic: a reader gets the old object or the new one. An etag changes
+    whenever the content changes; it says nothing else. Every method raises TerminalError for wrong
+    credentials, a missing bucket or an impossible path, and TransientError once the retry budget
+    of the store is used up.
+
+    Attributes:
+        uri: Where the store is, without credentials and without a trailing slash.
+        requests: Operations asked of the store since it was opened.
+    """
+
+    uri: str
+    requests: int
+
+    @abstractmethod
+    def get(self, path: str) -> StoredObject | None:
+        """Reads a whole object into memory; None if there is none."""
+
+    @abstractmethod
+    def put(
+        self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
+    ) -> str:
+        """Writes a whole object.
+
+        Args:
+            path: Where.
+            data: All of it.
+            if_absent: Write only if there is no such object.
+            if_match: Write only if the object has this etag.
+
+        Returns:
+            The etag of what was written.
+
+        Raises:
+            PreconditionFailed: The condition did not hold; nothing was written.
+        """
+
+    @abstractmethod
+    def list(self, prefix: str) -> Sequence[ObjectInfo]:
+        """Lists every object below a folder, at any depth, sorted by path."""
+
+    @abstractmethod
+    def list_folders(self, prefix: str) -> Sequence[str]:
+        """Names the folders directly below a folder, sorted; names only, without the prefix."""
+
+    @abstractmethod
+    def upload(self, local: Path, path: str) -> None:
+        """Copies a file into the store without holding it in memory."""
+
+    @abstractmethod
+    def download(self, path: str, local: Path) -> None:
+        """Copies an object to a file, which appears whole or not at all.
+
+        Raises:
+            TerminalError: There is no such object.
+        """
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Deletes an object; one that is not there is no error."""
+
+    @abstractmethod
+    def place(
+        self,
+        folder: Path,
+        files: Sequence[FileEntry],
+        prefix: str,
+        *,
+        last: Sequence[str] = (),
+        commit: Commit,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Puts a whole folder in place so that no reader takes a half one for whole.
+
+        The commit object appears after every file, the files of `last` after all others, in their
+        order; in a local folder everything appears at once. Whatever a killed attempt left is
+        overwritten.
+
+        Args:
+            folder: Where the files lie.
+            files: What to copy. Content that is no longer as listed is never committed.
+            prefix: The folder in the store.
+            last: Paths of `files` that a server takes for the sign of a complete folder.
+            commit: The commit marker.
+            progress: Called with the number of bytes of each file that has arrived.
+
+        Raises:
+            PreconditionFailed: The commit object is already there.
+            TerminalError: A file changed since it was listed; it names the file.
+        """
+
+    @abstractmethod
+    def discard(self, prefix: str, *, commit: str) -> None:
+        """Removes a folder that `place` put there: the commit object first, so it is never half."""
+
+    def check_access(self) -> None:
+        """Proves that this store can be listed, written, read and deleted from, by doing so.
+
+        Raises:
+            TerminalError: Wrong key, no right or no bucket, with the action that failed; within
+                10 seconds.
+            TransientError: The endpoint does not answer, after the retry budget of the store.
+        """
+        probe = "_slipway_access_probe"
+        self.list_folders("")
+        self.put(probe, b"slipway")
+        found = self.get(probe)
+        self.delete(probe)
+        # None: another process's probe was deleted in between, which proves as much
+        if found is not None and found.data != b"slipway":
+            raise TerminalError(
+                f"{self.uri} does not return what was written to it.",
+                hint="Check what stands between Slipway and the store: a cache or a proxy.",
+                subject=self.uri,
+            )
+
+
+def clean_path(path: str) -> str:
+    """Returns the path without a trailing slash.
+
+    Raises:
+        TerminalError: The path is absolute, or has an empty part, ``.``, ``..`` or a backslash.
+    """
+    trimmed = path.removesuffix("/")
+    if trimmed and any(part in {"", ".", ".."} or "\\" in part for part in trimmed.split("/")):
+        raise TerminalError(
+            f"{path!r} is not a path inside a store.",
+            hint="Use a relative path of plain names, joined by forward slashes.",
+            subject=path,
+        )
+    return trimmed

@@ -1,0 +1,72 @@
+"""Who a store is opened as; secrets never show in a repr, a log or a traceback."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class StoreCredentials(BaseModel):
+    """Keys and address of an object store.
+
+    Attributes:
+        access_key_id: None leaves it to the platform's identity (web identity, container or
+            instance role).
+        secret_access_key: Belongs to `access_key_id`.
+        session_token: Of temporary keys.
+        region: The bucket's region.
+        endpoint_url: None means AWS itself.
+        allow_http: Whether plain HTTP may be spoken; None: if `endpoint_url` says ``http://``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    allow_http: bool | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> StoreCredentials:
+        """Reads the standard AWS variables.
+
+        AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION before
+        AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3 before AWS_ENDPOINT_URL. Empty counts as unset.
+
+        Args:
+            environ: Defaults to the environment of this process.
+        """
+        env = os.environ if environ is None else environ
+        return cls.model_validate(
+            {
+                "access_key_id": env.get("AWS_ACCESS_KEY_ID") or None,
+                "secret_access_key": env.get("AWS_SECRET_ACCESS_KEY") or None,
+                "session_token": env.get("AWS_SESSION_TOKEN") or None,
+                "region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or None,
+                "endpoint_url": env.get("AWS_ENDPOINT_URL_S3")
+                or env.get("AWS_ENDPOINT_URL")
+                or None,
+            }
+        )
+
+    def to_environment(self) -> dict[str, str]:
+        """Returns the AWS variables for a child process; hand it over, never log it."""
+        values = {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": _plain(self.secret_access_key),
+            "AWS_SESSION_TOKEN": _plain(self.session_token),
+            "AWS_REGION": self.region,
+            "AWS_ENDPOINT_URL_S3": self.endpoint_url,
+        }
+        return {name: value for name, value in values.items() if value}
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
