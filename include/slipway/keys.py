@@ -31,7 +31,7 @@ def step_key(request: StepRequest) -> str:
     parts = {
         "step": request.step,
         "variant": request.variant,
-        "code": _code_digest(entry.module),
+        "code": _code_digest(entry.module, entry.shared),
         "config": request.config,
         "definition": definition_digest(Path(request.definition)) if request.definition else None,
         "inputs": {role: ref.digest for role, ref in request.inputs.items()},
@@ -71,12 +71,13 @@ def definition_digest(module: Path) -> str:
 
 
 @lru_cache
-def _code_digest(module: str) -> str:
-    """sha256 over the step's file and the packages of shared code that steps are built from."""
+def _code_digest(module: str, shared: tuple[str, ...]) -> str:
+    """sha256 over the step's file and the packages of shared code that it is built from."""
     package = Path(__file__).parent
     found = find_spec(module)
     files = [Path(found.origin)] if found and found.origin else []
-    files += sorted((package / "modelling").glob("*.py"))
+    for name in shared:
+        files += sorted(path for path in (package / name).iterdir() if path.is_file())
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())

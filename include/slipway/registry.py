@@ -27,6 +27,7 @@ class StepEntry:
         produces: Kind of the artifact that it makes; "keras" holds a SavedModel too.
         packages: Distributions that must be installed, and whose versions are part of the step's
             key.
+        shared: Packages of `slipway` whose code is part of the step's key, beside its own file.
         cached: Whether the same key gives the same result, so that it need not run again.
         legacy_keras: Whether TensorFlow must be imported with Keras 2 (tf_keras) in its process.
     """
@@ -37,16 +38,19 @@ class StepEntry:
     consumes: Artifact | None = None
     produces: Artifact | None = None
     packages: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ("modelling",)
     cached: bool = True
     legacy_keras: bool = True
 
+
+_EVALUATION = ("modelling", "evaluation")
 
 _TF = ("tensorflow", "tf-keras")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 _LITERT = ("tensorflow", "ai-edge-litert")
 
 STEPS: dict[str, StepEntry] = {
-    "benchmark": StepEntry("slipway.steps.benchmark", packages=_LITERT),
+    "benchmark": StepEntry("slipway.steps.benchmark", packages=_LITERT, shared=_EVALUATION),
     "deploy": StepEntry("slipway.steps.deploy", cached=False),
     "distill": StepEntry(
         "slipway.steps.distill", "DistillConfig", True, "keras", "keras", packages=_TF
@@ -63,12 +67,12 @@ STEPS: dict[str, StepEntry] = {
         "slipway.steps.quantize", "QuantizeConfig", True, "keras", "keras", packages=_TFMOT
     ),
     "rollback": StepEntry("slipway.steps.rollback", cached=False),
-    "select": StepEntry("slipway.steps.select", cached=False),
+    "select": StepEntry("slipway.steps.select", shared=("evaluation", "report")),
     "tflite": StepEntry(
         "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_LITERT
     ),
     "train": StepEntry("slipway.steps.train", "TrainConfig", produces="keras", packages=_TF),
-    "validate": StepEntry("slipway.steps.validate", packages=_LITERT),
+    "validate": StepEntry("slipway.steps.validate", packages=_LITERT, shared=_EVALUATION),
 }
 
 TECHNIQUES: tuple[str, ...] = tuple(name for name, entry in STEPS.items() if entry.technique)

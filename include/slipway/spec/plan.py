@@ -22,6 +22,7 @@ class PlannedStep:
         config: The step's options, complete and JSON-compatible.
         inputs: Role -> task id of the step whose artifact it takes.
         reports: Task ids of the steps whose outcomes it reads, failed ones too.
+        after: Task ids of steps that only have to be over.
         tolerant: Whether it runs although steps before it failed.
         summary: One sentence for people.
     """
@@ -33,12 +34,13 @@ class PlannedStep:
     config: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     reports: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     tolerant: bool = False
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Task ids of the steps that come before it."""
-        return tuple(dict.fromkeys((*self.inputs.values(), *self.reports)))
+        return tuple(dict.fromkeys((*self.inputs.values(), *self.reports, *self.after)))
 
 
 def make_task_id(spec: ModelSpec, variant: str) -> str:
@@ -58,7 +60,7 @@ def plan_build(spec: ModelSpec) -> list[PlannedStep]:
         "Measures latency, throughput and peak memory of every variant, interleaved.",
         config={"signature": spec.signature},
         inputs={step.variant or "": step.task_id for step in makes},
-        reports=tuple(step.task_id for step in checks),
+        after=tuple(step.task_id for step in checks),
         tolerant=True,
     )
     judged = (*makes, *checks, benchmark)

@@ -1,0 +1,1 @@
+"""A whole Slipway on one machine, on loopback: for `make demo` and for the tests."""

@@ -1,0 +1,1 @@
+"""What the techniques share: Keras artifacts, SavedModel export, repeatability."""

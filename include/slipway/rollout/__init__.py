@@ -1,0 +1,1 @@
+"""How a published version takes over: canary, probes, promotion, rollback, evidence."""

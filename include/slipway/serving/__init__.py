@@ -1,0 +1,1 @@
+"""What servers see: the published layout, the model server, its configuration."""
