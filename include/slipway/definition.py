@@ -136,8 +136,7 @@ def load_definition(file: Path) -> Definition:
         spec.loader.exec_module(module)
     except Exception as error:
         raise TerminalError(
-            f"{file.name}{_place(error, file)} cannot be imported: "
-            f"{type(error).__name__}: {error}",
+            f"{file.name}{_place(error, file)} cannot be imported: {type(error).__name__}: {error}",
             hint=f"correct {file}; the full traceback is in the log",
             subject=str(file),
         ) from error

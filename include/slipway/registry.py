@@ -51,6 +51,7 @@ _LITERT = ("tensorflow", "ai-edge-litert")
 
 STEPS: dict[str, StepEntry] = {
     "benchmark": StepEntry("slipway.steps.benchmark", packages=_LITERT, shared=_EVALUATION),
+    "check": StepEntry("slipway.steps.check", cached=False),
     "deploy": StepEntry("slipway.steps.deploy", cached=False),
     "distill": StepEntry(
         "slipway.steps.distill", "DistillConfig", True, "keras", "keras", packages=_TF

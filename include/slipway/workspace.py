@@ -1,9 +1,9 @@
 """The workspace: artifacts named by their content, results named by what they depend on.
 
-    <root>/artifacts/<hex>/      a folder named by the sha256 over what is in it
-    <root>/results/<hex>.json    the StepResult for a key
-    <root>/staging/              folders that are being made
-    <root>/locks/                one file a key, so that a step runs once at a time
+- `<root>/artifacts/<hex>/`: a folder named by the sha256 over what is in it
+- `<root>/results/<hex>.json`: the StepResult for a key
+- `<root>/staging/`: folders that are being made
+- `<root>/locks/`: one file a key, so that a step runs once at a time
 """
 
 from __future__ import annotations

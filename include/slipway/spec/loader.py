@@ -31,7 +31,7 @@ class SpecError(TerminalError):
         lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(
             f"{file.name} has {count}:\n{lines}",
-            hint="correct the spec; `slipway validate` checks it, `slipway schema` lists the fields",
+            hint="correct it; `slipway validate` checks a spec, `slipway schema` lists the fields",
             subject=str(file),
             details={"problems": [str(problem) for problem in problems]},
         )
@@ -130,9 +130,11 @@ def _merge(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     merged = dict(defaults)
     for key, value in own.items():
         inherited = merged.get(key)
-        both = isinstance(inherited, dict) and isinstance(value, dict)
-        both = both and key not in _REPLACED_WHOLE
-        merged[key] = _merge(inherited, value) if both else value
+        mappings = isinstance(inherited, dict) and isinstance(value, dict)
+        if mappings and key not in _REPLACED_WHOLE:
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -35,7 +35,8 @@ class ModelSpec(SpecModel):
     description: str = Field("", description="What the model does, for the people who find it.")
     owner: str = Field("slipway", min_length=1, description="Who answers for the model.")
     schedule: str | None = Field(
-        None, description="When to build: a cron expression or @daily and the like; null: on demand."
+        None,
+        description="When to build: a cron expression or @daily and the like; null: on demand.",
     )
     definition: Name = Field(
         description="The model definition: <definition>.py in include/models/."

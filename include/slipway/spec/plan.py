@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
 
 
+CHECK = "check"
+
+
 @dataclass(frozen=True)
 class PlannedStep:
     """One step of a graph.
@@ -52,6 +55,12 @@ def make_task_id(spec: ModelSpec, variant: str) -> str:
 
 def plan_build(spec: ModelSpec) -> list[PlannedStep]:
     """The steps from training to publishing, in an order in which they can run."""
+    check = PlannedStep(
+        CHECK,
+        "check",
+        "Tries the bucket's credentials and reads the model definition, before any work.",
+        config=spec.publish.model_dump(mode="json"),
+    )
     makes = [_original(spec), *(_make(spec, name) for name in _in_chain_order(spec))]
     checks = [_validate(spec, step) for step in makes]
     benchmark = PlannedStep(
@@ -79,7 +88,7 @@ def plan_build(spec: ModelSpec) -> list[PlannedStep]:
         config=spec.publish.model_dump(mode="json"),
         reports=("select",),
     )
-    return [*judged, select, publish]
+    return [check, *judged, select, publish]
 
 
 def plan_rollout(spec: ModelSpec) -> list[PlannedStep]:
@@ -103,9 +112,11 @@ def _original(spec: ModelSpec) -> PlannedStep:
     task_id = make_task_id(spec, ORIGINAL)
     if spec.saved_model:
         config = {"saved_model": spec.saved_model, "signature": spec.signature}
-        return PlannedStep(task_id, "import", "Brings in the SavedModel.", ORIGINAL, config)
+        summary = "Brings in the SavedModel."
+        return PlannedStep(task_id, "import", summary, ORIGINAL, config, after=(CHECK,))
     summary = "Trains the original and exports it as a SavedModel."
-    return PlannedStep(task_id, "train", summary, ORIGINAL, spec.train.model_dump(mode="json"))
+    config = spec.train.model_dump(mode="json")
+    return PlannedStep(task_id, "train", summary, ORIGINAL, config, after=(CHECK,))
 
 
 def _make(spec: ModelSpec, name: str) -> PlannedStep:

@@ -36,12 +36,10 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else str(self.file)
-        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        return ": ".join(part for part in (place, self.field, self.message) if part)
 
 
-def describe(
-    error: ValidationError, root: type[BaseModel], files: Sequence[Path]
-) -> list[Problem]:
+def describe(error: ValidationError, root: type[BaseModel], files: Sequence[Path]) -> list[Problem]:
     """One problem for each finding of pydantic.
 
     Args:
@@ -119,9 +117,7 @@ def _inner(annotation: Any, step: str | int) -> Any:
             if step in (name, field.alias):
                 return field.annotation
         return None
-    return next(
-        (arg for arg in reversed(get_args(annotation)) if _model_in(arg) is not None), None
-    )
+    return next((arg for arg in reversed(get_args(annotation)) if _model_in(arg) is not None), None)
 
 
 def _model_in(annotation: Any, *, shallow: bool = False) -> type[BaseModel] | None:
@@ -130,7 +126,6 @@ def _model_in(annotation: Any, *, shallow: bool = False) -> type[BaseModel] | No
     arguments = get_args(annotation)
     if shallow:
         # Only an optional model counts: a dict or tuple of models still needs a key or index.
-        arguments = tuple(arg for arg in arguments if arg is not type(None))
-        if len(arguments) != 1 or annotation.__class__.__name__ not in {"UnionType", "_UnionGenericAlias", "Union"}:
+        if type(None) not in arguments:
             return None
     return next((found for arg in arguments if (found := _model_in(arg)) is not None), None)
