@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
@@ -12,6 +11,9 @@ from pydantic import ValidationError
 from slipway.errors import TerminalError
 from slipway.spec.model import ModelSpec
 from slipway.spec.problems import Problem, describe, locate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULTS = "_defaults.yaml"
 

@@ -124,8 +124,7 @@ def _model_in(annotation: Any, *, shallow: bool = False) -> type[BaseModel] | No
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     arguments = get_args(annotation)
-    if shallow:
-        # Only an optional model counts: a dict or tuple of models still needs a key or index.
-        if type(None) not in arguments:
-            return None
+    # Only an optional model counts: a dict or tuple of models still needs a key or an index.
+    if shallow and type(None) not in arguments:
+        return None
     return next((found for arg in arguments if (found := _model_in(arg)) is not None), None)

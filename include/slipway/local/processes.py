@@ -1,0 +1,199 @@
+"""Start servers on loopback in the background, and be sure to find and end them again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+from pydantic import TypeAdapter
+
+from slipway.contracts import Contract
+from slipway.errors import TerminalError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_STOP_SECONDS = 15.0
+_TAIL_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server to start.
+
+    Attributes:
+        name: For people, and for its log file.
+        command: Program and arguments; no shell.
+        ready: Whether it answers; asked again and again until it does.
+        environment: Added to this process's environment.
+        ready_within_seconds: Time limit for the first answer.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ready: Callable[[], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready_within_seconds: float = 60.0
+
+
+class Running(Contract):
+    """A started server.
+
+    Attributes:
+        name: As in its Service.
+        pid: Process id, which is its process group's too.
+        started_ticks: The kernel's start time of the process: tells it from a later one that was
+            given the same id.
+        log: Path of its log.
+    """
+
+    name: str
+    pid: int
+    started_ticks: int
+    log: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process runs."""
+        return _start_ticks(self.pid) == self.started_ticks
+
+
+class ProcessTable:
+    """The servers of one folder, kept in a file so that a later command can end them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / "processes.json"
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+
+    def running(self) -> list[Running]:
+        """The servers that are alive, in the order in which they were started."""
+        if not self._file.is_file():
+            return []
+        known = _TABLE.validate_json(self._file.read_bytes())
+        return [process for process in known if process.alive]
+
+    def start(self, service: Service) -> Running:
+        """Start a server, unless it runs already, and wait until it is ready.
+
+        Raises:
+            TerminalError: if its program is not there.
+            TransientError: if it ends or is not ready in time, with the end of its log.
+        """
+        found = next((process for process in self.running() if process.name == service.name), None)
+        process = found or self._spawn(service)
+        deadline = time.monotonic() + service.ready_within_seconds
+        while not service.ready():
+            if not process.alive or time.monotonic() > deadline:
+                self._give_up(process)
+            time.sleep(0.1)
+        return process
+
+    def stop(self, name: str) -> None:
+        """End one server, if it runs."""
+        for process in self.running():
+            if process.name == name:
+                _end([process])
+
+    def stop_all(self) -> list[str]:
+        """End every server, the last started first; the names of those that ran."""
+        ended = self.running()[::-1]
+        _end(ended)
+        self._file.unlink(missing_ok=True)
+        return [process.name for process in ended]
+
+    def _spawn(self, service: Service) -> Running:
+        log = self.folder / "logs" / f"{service.name}.log"
+        with log.open("ab") as output:
+            try:
+                process = subprocess.Popen(
+                    service.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **service.environment},
+                    start_new_session=True,
+                )
+            except FileNotFoundError:
+                raise TerminalError(
+                    f"{service.name} cannot be started: there is no {service.command[0]}",
+                    hint="run `make install`, which installs what is missing",
+                    subject=service.command[0],
+                ) from None
+        ticks = _start_ticks(process.pid) or 0
+        entry = Running(name=service.name, pid=process.pid, started_ticks=ticks, log=str(log))
+        self._file.write_bytes(_TABLE.dump_json([*self.running(), entry], indent=1))
+        return entry
+
+    def _give_up(self, process: Running) -> None:
+        state = "is not ready in time" if process.alive else "ended"
+        _end([process])
+        tail = Path(process.log).read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
+        raise TransientError(
+            f"{process.name} {state}; the end of {process.log}:\n{tail}",
+            hint="read the log; `make down` clears what is left",
+            subject=process.name,
+        )
+
+
+_TABLE = TypeAdapter(list[Running])
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of the address is answered with a status below 500."""
+    try:
+        return httpx.get(url, timeout=2).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    except httpx.TransportError:
+        return False
+
+
+def _end(processes: list[Running]) -> None:
+    for process in processes:
+        _signal(process, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while any(process.alive for process in processes) and time.monotonic() < deadline:
+        _reap()
+        time.sleep(0.05)
+    for process in processes:
+        _signal(process, signal.SIGKILL)
+    _reap()
+
+
+def _signal(process: Running, number: int) -> None:
+    # The group may outlive its leader: a killed scheduler leaves its workers behind.
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Field 22 of /proc/<pid>/stat, see proc(5); None if there is no such process, or a zombie."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if after_name[0] == "Z" else int(after_name[19])
