@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def folder_files(folder: Path) -> list[FileEntry]:
     entries = []
     for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
-            path = folder.__class__(parent, name)
+            path = Path(parent, name)
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
                 raise TerminalError(
                     f"{path} is a link or a special file, so its content cannot be fixed.",
@@ -66,7 +66,7 @@ def folder_files(folder: Path) -> list[FileEntry]:
                     subject=str(path),
                 )
         for name in names:
-            path = folder.__class__(parent, name)
+            path = Path(parent, name)
             relative = path.relative_to(folder).as_posix()
             entries.append(FileEntry(relative, path.stat().st_size, file_digest(path)))
     return sorted(entries, key=lambda entry: entry.path)

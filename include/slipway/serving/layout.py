@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from slipway.content import FileEntry
+from slipway.content import FileEntry, bytes_digest
 from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
@@ -211,6 +211,25 @@ def resolve(store: Store, model: str, version: int) -> Manifest:
             subject=f"{model}/{version}",
         )
     return manifest
+
+
+def read_golden(store: Store, manifest: Manifest) -> bytes | None:
+    """Reads the golden requests of a version, as JSON; None if it was published without any.
+
+    Raises:
+        TerminalError: They are missing, or not those that the manifest names.
+    """
+    if manifest.golden_digest is None:
+        return None
+    path = Layout(manifest.model).golden(manifest.version)
+    found = store.get(path)
+    if found is None or bytes_digest(found.data) != manifest.golden_digest:
+        raise TerminalError(
+            f"{store.uri}/{path} is {'missing' if found is None else 'not what was published'}.",
+            hint="Without them the version cannot be proven: publish the model again.",
+            subject=path,
+        )
+    return found.data
 
 
 class _Head(BaseModel):

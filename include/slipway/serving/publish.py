@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from slipway.content import bytes_digest, digest_of, folder_files
+from slipway.errors import TerminalError, TransientError
+from slipway.serving.layout import (
+    MANIFEST_NAME,
+    SERVABLE_MARKERS,
+    Layout,
+    Manifest,
+    Provenance,
+    find_manifest,
+)
+from slipway.serving.ledger import allocate, mark
+from slipway.storage import Commit, PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from slipway.serving.layout import Manifest, Provenance
+    from slipway.content import FileEntry
     from slipway.storage import Store
+
+# Each round is lost only to a retention that removed the version in that very moment.
+_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +39,8 @@ class Published:
         version: The version's number.
         digest: Of its content.
         uri: Its folder.
-        already_published: Whether it was there before; then nothing was uploaded.
-        uploaded_bytes: Bytes of the model that were sent by this call.
+        already_published: Whether the version was there before; then this call changed nothing.
+        uploaded_bytes: Bytes of the model that this call sent.
         requests: Operations that this call asked of the store.
     """
 
@@ -34,19 +52,6 @@ class Published:
     requests: int
 
 
-@dataclass(frozen=True, slots=True)
-class VersionInfo:
-    """A version as `slipway versions` shows it.
-
-    Attributes:
-        manifest: What was published.
-        channels: The channels that point to it.
-    """
-
-    manifest: Manifest
-    channels: tuple[str, ...]
-
-
 def publish(  # noqa: PLR0913 - each argument is a fact of its own about the version
     store: Store,
     model: str,
@@ -54,20 +59,159 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
     *,
     variant: str,
     metrics: Mapping[str, float],
-    provenance: Provenance,
+    provenance: Provenance | None = None,
     golden: bytes | None = None,
     expected_digest: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Published:
-    """Publishes a folder that a model server can load."""
-    raise NotImplementedError
+    """Publishes a folder that a model server can load.
+
+    The same content is the same version, however often and by however many it is published, and
+    wherever an earlier attempt was killed; what the manifest says is what its first publisher said.
+
+    Args:
+        store: Open at the base URI.
+        model: The model's name.
+        folder: Exactly what the server shall load.
+        variant: Which variant it is.
+        metrics: The figures with which it passed, finite, units in their names.
+        provenance: Where it came from.
+        golden: Golden requests as JSON, kept beside the version.
+        expected_digest: `tree_digest` of the folder when it was validated; None: as it is now.
+        progress: Called with the bytes sent so far and in all, from any thread.
+
+    Raises:
+        TerminalError: The folder is not what was validated, changes meanwhile or cannot be served;
+            or the store refuses.
+        TransientError: The store does not answer.
+    """
+    files, digest = _inspect(folder, expected_digest)
+    before = store.requests
+    for _ in range(_ROUNDS):
+        version = allocate(store, model, digest)
+        existing = find_manifest(store, model, version)
+        sent = _Sent(sum(entry.size for entry in files), progress)
+        fresh = False
+        if existing is None:
+            manifest = Manifest(
+                model=model,
+                version=version,
+                digest=digest,
+                files=tuple(files),
+                variant=variant,
+                metrics=dict(metrics),
+                provenance=provenance or Provenance(),
+                golden_digest=_keep_golden(store, model, version, golden),
+                created_at=datetime.now(UTC),
+            )
+            fresh = _commit(store, folder, manifest, sent)
+        else:
+            _same_content(store, existing, digest)
+        if mark(store, model, version, "published"):
+            return Published(
+                version=version,
+                digest=digest,
+                uri=f"{store.uri}/{Layout(model).version_prefix(version)}",
+                already_published=not fresh,
+                uploaded_bytes=sent.bytes,
+                requests=store.requests - before,
+            )
+    raise TransientError(
+        f"Version {version} of {model} was removed while it was being published.",
+        hint="Publish again; keep more versions if this happens often.",
+        subject=f"{model}/{version}",
+    )
 
 
-def list_versions(store: Store, model: str) -> Sequence[VersionInfo]:
-    """Lists the versions of a model, newest first."""
-    raise NotImplementedError
+class _Sent:
+    """Counts what has arrived, from several threads."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self.bytes = 0
+        self._total = total
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self.bytes += count
+            if self._progress is not None:
+                self._progress(self.bytes, self._total)
 
 
-def retain(store: Store, model: str, keep_versions: int) -> Sequence[int]:
-    """Removes all but the newest versions and those that a channel points to."""
-    raise NotImplementedError
+def _inspect(folder: Path, expected_digest: str | None) -> tuple[Sequence[FileEntry], str]:
+    files = folder_files(folder)
+    names = {entry.path for entry in files}
+    if names.isdisjoint(SERVABLE_MARKERS):
+        raise TerminalError(
+            f"{folder} holds neither {' nor '.join(SERVABLE_MARKERS)}: no server could load it.",
+            hint="Publish the folder that the export step made, not the one around it.",
+            subject=str(folder),
+        )
+    if MANIFEST_NAME in names:
+        raise TerminalError(
+            f"{folder} holds {MANIFEST_NAME}, which is the name of the manifest.",
+            hint="Publish the artifact itself, not a copy of a published version.",
+            subject=str(folder / MANIFEST_NAME),
+        )
+    digest = digest_of(files)
+    if expected_digest is not None and digest != expected_digest:
+        raise TerminalError(
+            f"{folder} has digest {digest[:12]}, but {expected_digest[:12]} was validated.",
+            hint="Something changed the artifact since: make and validate it again.",
+            subject=str(folder),
+            details={"expected": expected_digest, "found": digest},
+        )
+    return files, digest
+
+
+def _keep_golden(store: Store, model: str, version: int, golden: bytes | None) -> str | None:
+    """Stores golden requests unless the version has some, and returns the digest of what is there.
+
+    Two publishers of the same content may bring different ones: the first to come are as good as
+    any, and no manifest must name others than are stored.
+    """
+    if golden is None:
+        return None
+    path = Layout(model).golden(version)
+    try:
+        store.put(path, golden, if_absent=True)
+    except PreconditionFailed:
+        kept = store.get(path)
+        if kept is None:  # removed by a retention in this moment, together with its version
+            raise
+        return bytes_digest(kept.data)
+    return bytes_digest(golden)
+
+
+def _commit(store: Store, folder: Path, manifest: Manifest, sent: _Sent) -> bool:
+    """Puts the version in place; says whether it was this call that did."""
+    layout = Layout(manifest.model)
+    names = {entry.path for entry in manifest.files}
+    try:
+        store.place(
+            folder,
+            manifest.files,
+            layout.version_prefix(manifest.version),
+            last=[name for name in SERVABLE_MARKERS if name in names],
+            commit=Commit(MANIFEST_NAME, manifest.to_bytes()),
+            progress=sent.add,
+        )
+    except PreconditionFailed:
+        winner = find_manifest(store, manifest.model, manifest.version)
+        if winner is None:  # published and removed again in between
+            return False
+        _same_content(store, winner, manifest.digest)
+        # A commit whose answer was lost fails its own retry: what is there now decides.
+        return winner.created_at == manifest.created_at
+    return True
+
+
+def _same_content(store: Store, existing: Manifest, digest: str) -> None:
+    if existing.digest != digest:
+        raise TerminalError(
+            f"Version {existing.version} of {existing.model} at {store.uri} was allocated for "
+            f"{digest[:12]} but holds {existing.digest[:12]}.",
+            hint="Its ledger was restored or edited. Move the folder away, then publish again.",
+            subject=Layout(existing.model).manifest(existing.version),
+        )

@@ -188,3 +188,21 @@ def clean_path(path: str) -> str:
             subject=path,
         )
     return trimmed
+
+
+def no_such_object(uri: str, path: str) -> TerminalError:
+    """The error of a read that needs an object which is not there."""
+    return TerminalError(
+        f"There is no object {uri}/{path}.",
+        hint="Check that the version exists and was not removed: `slipway versions`.",
+        subject=path,
+    )
+
+
+def changed_file(path: Path) -> TerminalError:
+    """The error of a file that is no longer what it was when it was listed."""
+    return TerminalError(
+        f"{path} changed or vanished while it was being published.",
+        hint="Nothing was published. Find what writes there, make the artifact again and retry.",
+        subject=str(path),
+    )

@@ -1,0 +1,131 @@
+"""The versions that a model has, and which of them may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from slipway.errors import TerminalError
+from slipway.serving.channels import read_channel
+from slipway.serving.layout import (
+    MANIFEST_NAME,
+    ChannelName,
+    Layout,
+    Manifest,
+    find_manifest,
+    parse_version,
+)
+from slipway.serving.ledger import mark, read_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slipway.serving.ledger import VersionState
+    from slipway.storage import Store
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A version as `slipway versions` shows it.
+
+    Attributes:
+        version: Its number.
+        digest: Of its content.
+        state: "allocated": its publishing has begun and is not complete; "published": it exists;
+            "removed": retention has begun to remove it.
+        channels: The channels that point to it.
+        manifest: What was published; None unless it exists.
+    """
+
+    version: int
+    digest: str
+    state: VersionState
+    channels: tuple[ChannelName, ...]
+    manifest: Manifest | None
+
+
+def list_versions(store: Store, model: str) -> Sequence[VersionInfo]:
+    """Lists the versions of a model that exist or are being published, newest first.
+
+    Raises:
+        TerminalError: A manifest, a channel or the ledger is damaged; or the store refuses.
+    """
+    ledger = read_ledger(store, model)
+    channels = _channels(store, model)
+    infos = []
+    for version in sorted(_folders(store, model) | ledger.versions.keys(), reverse=True):
+        manifest = find_manifest(store, model, version)
+        entry = ledger.versions.get(version)
+        if manifest is None and (entry is None or entry.state == "removed"):
+            continue
+        state: VersionState = "published" if manifest else "allocated"
+        if entry is not None and entry.state == "removed":
+            state = "removed"
+        infos.append(
+            VersionInfo(
+                version=version,
+                digest=manifest.digest if manifest else ledger.versions[version].digest,
+                state=state,
+                channels=channels.get(version, ()),
+                manifest=manifest,
+            )
+        )
+    return infos
+
+
+def retain(store: Store, model: str, keep_versions: int) -> Sequence[int]:
+    """Removes all but the newest versions and those that a channel points to.
+
+    A removal that was killed is completed by the next call. Removed numbers never come back; the
+    evidence of their rollouts stays.
+
+    Args:
+        store: Open at the base URI.
+        model: The model's name.
+        keep_versions: How many of the newest published versions stay; at least 1.
+
+    Returns:
+        The versions that this call removed, newest first.
+
+    Raises:
+        TerminalError: `keep_versions` is less than 1; or as `list_versions`.
+    """
+    if keep_versions < 1:
+        raise TerminalError(
+            f"keep_versions is {keep_versions}; at least one version must stay.",
+            hint="Set keep_versions to 1 or more.",
+            subject="keep_versions",
+        )
+    infos = list_versions(store, model)
+    published = [info for info in infos if info.state == "published"]
+    pointed_to = _channels(store, model)
+    surplus = [info.version for info in published[keep_versions:] if info.version not in pointed_to]
+    # The ledger first: who publishes the same content from here on gets a new number.
+    going = [version for version in surplus if mark(store, model, version, "removed")]
+    removed = {
+        version
+        for version, entry in read_ledger(store, model).versions.items()
+        if entry.state == "removed"
+    }
+    for version in sorted(removed & _folders(store, model), reverse=True):
+        store.delete(Layout(model).golden(version))
+        store.discard(Layout(model).version_prefix(version), commit=MANIFEST_NAME)
+    return going
+
+
+def _folders(store: Store, model: str) -> set[int]:
+    return {
+        version
+        for name in store.list_folders(model)
+        if (version := parse_version(name)) is not None
+    }
+
+
+def _channels(store: Store, model: str) -> dict[int, tuple[ChannelName, ...]]:
+    pointing: dict[int, tuple[ChannelName, ...]] = {}
+    names: tuple[ChannelName, ...] = get_args(ChannelName)
+    for name in names:
+        channel = read_channel(store, model, name)
+        if channel is not None and channel.version is not None:
+            pointing[channel.version] = (*pointing.get(channel.version, ()), name)
+    return pointing

@@ -1,0 +1,287 @@
+"""A folder as a store: atomic by rename, conditional by lock, durable by fsync."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from slipway.content import bytes_digest, file_digest
+from slipway.errors import TerminalError, TransientError
+from slipway.storage.base import (
+    Commit,
+    ObjectInfo,
+    PreconditionFailed,
+    Store,
+    StoredObject,
+    changed_file,
+    clean_path,
+    no_such_object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from slipway.content import FileEntry
+    from slipway.storage.credentials import StoreCredentials
+
+_OWN = ".slipway"  # names that begin so are this store's own and are never listed
+_LOCK = f"{_OWN}.lock"
+_STAGING = "_slipway/staging"
+_BLOCK_BYTES = 1 << 20
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+
+def open_local(uri: str, credentials: StoreCredentials | None) -> LocalStore:
+    """Opens ``file:///absolute/folder`` or a plain path; credentials mean nothing here."""
+    del credentials
+    if not uri.startswith("file://"):
+        return LocalStore(Path(uri))
+    path = unquote(uri.removeprefix("file://"))
+    if not path.startswith("/"):
+        raise TerminalError(
+            f"{uri} names a host, not a folder.",
+            hint="Write file:/// and the absolute path: three slashes.",
+            subject=uri,
+        )
+    return LocalStore(Path(path))
+
+
+class LocalStore(Store):
+    """A folder, shared by processes on one machine.
+
+    Writers exclude each other by a lock on a file, which the kernel drops when its holder dies;
+    readers need no lock. Etags are sha256 of the content.
+
+    Args:
+        root: The folder; made when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.uri = self.root.as_uri()
+        self.requests = 0
+
+    def get(self, path: str) -> StoredObject | None:
+        """See `Store`."""
+        with self._asking("read", path):
+            try:
+                data = self._file(path).read_bytes()
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    return None
+                raise
+            return StoredObject(data, bytes_digest(data))
+
+    def put(
+        self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
+    ) -> str:
+        """See `Store`."""
+        target = self._file(path)
+        with self._asking("write", path), self._lock(self.root):
+            if if_absent and target.exists():
+                raise PreconditionFailed(path)
+            if if_match is not None and _etag(target) != if_match:
+                raise PreconditionFailed(path)
+            with _replacing(target) as partial:
+                partial.write_bytes(data)
+        return bytes_digest(data)
+
+    def list(self, prefix: str) -> Sequence[ObjectInfo]:
+        """See `Store`."""
+        found = []
+        with self._asking("list", prefix):
+            for parent, folders, names in os.walk(self._folder(prefix)):
+                folders[:] = [name for name in folders if not name.startswith(_OWN)]
+                for name in names:
+                    file = Path(parent, name)
+                    etag = None if name.startswith(_OWN) else _etag(file)
+                    if etag is not None:
+                        path = file.relative_to(self.root).as_posix()
+                        found.append(ObjectInfo(path, file.stat().st_size, etag))
+        return sorted(found, key=lambda info: info.path)
+
+    def list_folders(self, prefix: str) -> Sequence[str]:
+        """See `Store`."""
+        with self._asking("list", prefix):
+            try:
+                children = [Path(entry) for entry in os.scandir(self._folder(prefix))]
+            except OSError as error:
+                if error.errno in _ABSENT:
+                    return []
+                raise
+            return sorted(
+                child.name
+                for child in children
+                if not child.name.startswith(_OWN) and child.is_dir() and _holds_a_file(child)
+            )
+
+    def upload(self, local: Path, path: str) -> None:
+        """See `Store`."""
+        target = self._file(path)
+        with self._asking("write", path), self._lock(self.root), _replacing(target) as partial:
+            shutil.copyfile(local, partial)
+
+    def download(self, path: str, local: Path) -> None:
+        """See `Store`."""
+        source = self._file(path)
+        with self._asking("read", path):
+            if not source.is_file():
+                raise no_such_object(self.uri, path)
+            with _replacing(local) as partial:
+                shutil.copyfile(source, partial)
+
+    def delete(self, path: str) -> None:
+        """See `Store`."""
+        target = self._file(path)
+        with self._asking("delete", path):
+            if not target.is_file():
+                return
+            with self._lock(self.root):
+                target.unlink(missing_ok=True)
+                self._prune(target.parent)
+
+    def place(
+        self,
+        folder: Path,
+        files: Sequence[FileEntry],
+        prefix: str,
+        *,
+        last: Sequence[str] = (),
+        commit: Commit,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """See `Store`. Everything is staged beside the target and renamed as one."""
+        del last  # nothing is seen before everything is
+        target = self._folder(prefix)
+        staging = target.parent / _STAGING
+        staged = staging / target.name
+        with self._asking("write", prefix), self._lock(staging):
+            if (target / commit.path).exists():
+                raise PreconditionFailed(f"{prefix}/{commit.path}")
+            shutil.rmtree(staged, ignore_errors=True)
+            for entry in files:
+                _copy_as_listed(folder / entry.path, staged / entry.path, entry)
+                if progress is not None:
+                    progress(entry.size)
+            with _replacing(staged / commit.path) as partial:
+                partial.write_bytes(commit.data)
+            for parent, _, _ in os.walk(staged):
+                _sync(Path(parent))
+            self._set_aside(target, staging)
+            staged.rename(target)
+            _sync(target.parent)
+
+    def discard(self, prefix: str, *, commit: str) -> None:
+        """See `Store`. The folder goes as one."""
+        del commit  # it goes together with the rest
+        target = self._folder(prefix)
+        with self._asking("delete", prefix):
+            if target.is_dir():
+                with self._lock(target.parent / _STAGING):
+                    self._set_aside(target, target.parent / _STAGING)
+
+    def _set_aside(self, target: Path, staging: Path) -> None:
+        """Takes a folder out of sight at once, then deletes it."""
+        aside = staging / f"{target.name}.removed"
+        shutil.rmtree(aside, ignore_errors=True)
+        if target.is_dir():
+            target.rename(aside)
+            shutil.rmtree(aside)
+
+    def _file(self, path: str) -> Path:
+        if not clean_path(path):
+            raise TerminalError(
+                f"The root of {self.uri} is no object.",
+                hint="Name an object below it.",
+                subject=path,
+            )
+        return self._folder(path)
+
+    def _folder(self, prefix: str) -> Path:
+        return self.root / clean_path(prefix)
+
+    def _prune(self, folder: Path) -> None:
+        """An object store has no empty folders."""
+        while folder != self.root and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+
+    @contextmanager
+    def _lock(self, folder: Path) -> Iterator[None]:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A lock of the open file, not of the process: it also holds off other threads.
+        with (folder / _LOCK).open("wb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _asking(self, action: str, path: str) -> Iterator[None]:
+        self.requests += 1
+        try:
+            yield
+        except OSError as error:
+            where = f"{self.uri}/{path}"
+            message = f"Could not {action} {where}: {error.strerror or error}."
+            if error.errno in _NO_RIGHT:
+                hint = f"Give this user the right to {action} there, or publish elsewhere."
+                raise TerminalError(message, hint=hint, subject=where) from error
+            hint = "Check the disk (space, health, mounts), then run the task again."
+            raise TransientError(message, hint=hint, subject=where) from error
+
+
+def _etag(file: Path) -> str | None:
+    try:
+        return file_digest(file)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
+
+
+def _holds_a_file(folder: Path) -> bool:
+    return any(not name.startswith(_OWN) for _, _, names in os.walk(folder) for name in names)
+
+
+def _copy_as_listed(source: Path, target: Path, entry: FileEntry) -> None:
+    content = hashlib.sha256()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        stream = source.open("rb")
+    except FileNotFoundError:
+        raise changed_file(source) from None
+    with stream, target.open("wb") as copy:
+        while block := stream.read(_BLOCK_BYTES):
+            content.update(block)
+            copy.write(block)
+        copy.flush()
+        os.fsync(copy.fileno())
+    if content.hexdigest() != entry.sha256:
+        raise changed_file(source)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yields a file beside the target that takes its place, whole and durable."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Always the same name, so that killed writers leave one file at most; the lock protects it.
+    partial = target.with_name(f"{_OWN}-partial-{target.name}")
+    yield partial
+    _sync(partial)
+    partial.replace(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

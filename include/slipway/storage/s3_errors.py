@@ -1,0 +1,56 @@
+"""What an error of an S3 endpoint means, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+
+from obstore import exceptions
+
+from slipway.errors import SlipwayError, TerminalError, TransientError
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_HINTS = {
+    "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID: this endpoint does not know the key.",
+    "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY: it does not belong to the key's id.",
+    "ExpiredToken": "Get new temporary keys: these have expired.",
+    "NoSuchBucket": "Create the bucket, or correct its name in publish.base_uri.",
+    "PermanentRedirect": "Set AWS_REGION to the region of the bucket.",
+    "AuthorizationHeaderMalformed": "Set AWS_REGION to the region of the bucket.",
+}
+# Redirects and requests that stay wrong; timeouts, conflicts and throttling may pass.
+_FINAL_STATUS = set(range(300, 500)) - {408, 409, 429}
+
+
+def refuse_missing_bucket(error: FileNotFoundError) -> None:
+    """Raises the error again if it is the bucket that is missing, not just the object."""
+    if "NoSuchBucket" in str(error):
+        raise error
+
+
+def translated(error: Exception, action: str, where: str) -> SlipwayError:
+    """Returns what an error of obstore means; nothing of request or answer but status and code.
+
+    Args:
+        error: As obstore raised it.
+        action: "read", "write", "list" or "delete".
+        where: The address that it was about.
+    """
+    text = str(error)
+    status = int(found[1]) if (found := _STATUS.search(text)) else None
+    code = found[1] if (found := _CODE.search(text)) else None
+    answer = f"{status} {code or ''}".strip() if status else text.partition("\n")[0]
+    message = f"Could not {action} {where}: {answer}."
+    refused = isinstance(
+        error,
+        exceptions.PermissionDeniedError | exceptions.UnauthenticatedError | FileNotFoundError,
+    )
+    if refused or (status in _FINAL_STATUS):
+        hint = _HINTS.get(code or "", f"Check that the key may {action} there, and the address.")
+        return TerminalError(message, hint=hint, subject=where, details={"code": code})
+    return TransientError(
+        message,
+        hint="Check that the endpoint is up and can be reached, then run the task again.",
+        subject=where,
+        details={"code": code},
+    )
