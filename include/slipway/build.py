@@ -1,0 +1,180 @@
+"""Run a build without Airflow: the same steps, in the same order, in the same processes."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Protocol
+
+from slipway.contracts import StepFailure, StepOutcome
+from slipway.errors import SlipwayError
+from slipway.keys import step_key
+from slipway.process import StepProcess
+from slipway.registry import STEPS
+from slipway.requests import build_request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from slipway.contracts import StepRequest
+    from slipway.spec.model import ModelSpec
+    from slipway.spec.plan import PlannedStep
+    from slipway.workspace import Workspace
+
+
+class Watcher(Protocol):
+    """Who wants to know how a build goes. Called from several threads."""
+
+    def started(self, step: PlannedStep) -> None:
+        """A step begins."""
+
+    def said(self, step: PlannedStep, line: str) -> None:
+        """A step printed a line."""
+
+    def ended(self, step: PlannedStep, outcome: StepOutcome | None) -> None:
+        """A step ended; None: it was left out, because a step before it failed."""
+
+
+@dataclass
+class Build:
+    """One run of a plan.
+
+    Attributes:
+        spec: The spec.
+        spec_file: Its file.
+        plan: The steps, in an order in which they can run.
+        workspace: Where artifacts are kept.
+        run_id: Name of this run in manifests.
+        watcher: Told of every step.
+        force: Run steps although their results are known.
+        outcomes: How each step ended, by task id.
+    """
+
+    spec: ModelSpec
+    spec_file: Path
+    plan: Sequence[PlannedStep]
+    workspace: Path
+    run_id: str
+    watcher: Watcher
+    force: bool = False
+    outcomes: dict[str, StepOutcome] = field(default_factory=dict)
+    _over: set[str] = field(default_factory=set)
+    _processes: dict[str, StepProcess] = field(default_factory=dict)
+    _interrupted: Event = field(default_factory=Event)
+
+    def run(self) -> dict[str, StepOutcome]:
+        """Run every step that can run; how each ended, by task id.
+
+        Interrupted, it ends the steps that are running and leaves nothing half made: the next
+        run goes on where this one stopped.
+        """
+        waiting = list(self.plan)
+        running: dict[Future[StepOutcome], PlannedStep] = {}
+        pool = ThreadPoolExecutor(self.spec.execution.parallel_steps)
+        try:
+            while waiting or running:
+                for step in [step for step in waiting if self._is_due(step)]:
+                    waiting.remove(step)
+                    if self._can_run(step):
+                        running[pool.submit(self._run_with_retries, step)] = step
+                    else:
+                        self._over.add(step.task_id)
+                        self.watcher.ended(step, None)
+                if not running:
+                    continue
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    step = running.pop(future)
+                    self._finish(step, future.result())
+        finally:
+            self._interrupted.set()
+            for process in list(self._processes.values()):
+                process.stop()
+            pool.shutdown(cancel_futures=True)
+        return self.outcomes
+
+    def _is_due(self, step: PlannedStep) -> bool:
+        return self._over.issuperset(step.needs)
+
+    def _can_run(self, step: PlannedStep) -> bool:
+        succeeded = {task for task, outcome in self.outcomes.items() if outcome.result}
+        return step.tolerant or succeeded.issuperset(step.needs)
+
+    def _finish(self, step: PlannedStep, outcome: StepOutcome) -> None:
+        self.outcomes[step.task_id] = outcome
+        self._over.add(step.task_id)
+        self.watcher.ended(step, outcome)
+
+    def _run_with_retries(self, step: PlannedStep) -> StepOutcome:
+        self.watcher.started(step)
+        outcome = self._attempt(step)
+        for _ in range(self.spec.execution.retries):
+            if outcome.failure is None or outcome.failure.kind == "terminal":
+                break
+            delay = self.spec.execution.retry_delay_seconds
+            self.watcher.said(step, f"trying again in {delay} s: {outcome.failure.message}")
+            if self._interrupted.wait(delay):
+                break
+            outcome = self._attempt(step)
+        return outcome
+
+    def _attempt(self, step: PlannedStep) -> StepOutcome:
+        try:
+            process = self._process(step, self._request(step))
+            self._processes[step.task_id] = process
+            return StepOutcome(result=process.run())
+        except SlipwayError as error:
+            return StepOutcome(failure=StepFailure.of(error))
+        finally:
+            self._processes.pop(step.task_id, None)
+
+    def _process(self, step: PlannedStep, request: StepRequest) -> StepProcess:
+        return StepProcess(
+            request,
+            python=self.spec.execution.python,
+            timeout_seconds=self.spec.execution.step_timeout_seconds,
+            on_line=lambda line: self.watcher.said(step, line),
+        )
+
+    def _request(self, step: PlannedStep) -> StepRequest:
+        return build_request(
+            self.spec,
+            self.spec_file,
+            step,
+            self.outcomes,
+            workspace=self.workspace,
+            parameters={"run_id": self.run_id},
+            force=self.force,
+        )
+
+
+def known_outcomes(
+    spec: ModelSpec, spec_file: Path, plan: Sequence[PlannedStep], workspace: Workspace
+) -> dict[str, StepOutcome]:
+    """What the workspace knows of a spec as it stands, by task id; nothing is run.
+
+    A step whose inputs are known and whose own result is not counts as failed, so that what was
+    decided without it is found too.
+    """
+    outcomes: dict[str, StepOutcome] = {}
+    for step in plan:
+        if not STEPS[step.step].cached:
+            continue
+        try:
+            request = build_request(
+                spec, spec_file, step, outcomes, workspace=workspace.root, parameters={}
+            )
+        except SlipwayError:
+            continue
+        found = workspace.find(step_key(request))
+        if found is not None:
+            outcomes[step.task_id] = StepOutcome(result=found)
+        elif step.variant:
+            outcomes[step.task_id] = StepOutcome(failure=_NOT_KNOWN)
+    return outcomes
+
+
+_NOT_KNOWN = StepFailure(
+    kind="terminal", message="the workspace has no result", hint="run `slipway run`"
+)
