@@ -72,7 +72,6 @@ class AirflowLayout:
         }
         return {
             "AIRFLOW_HOME": str(self.home),
-            "SLIPWAY_WORKSPACE": os.environ.get("SLIPWAY_WORKSPACE", str(self.home / "workspace")),
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
             **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
         }

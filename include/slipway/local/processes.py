@@ -18,7 +18,7 @@ from slipway.contracts import Contract
 from slipway.errors import TerminalError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _STOP_SECONDS = 15.0
 _TAIL_BYTES = 2000
@@ -87,20 +87,29 @@ class ProcessTable:
             TerminalError: if its program is not there.
             TransientError: if it ends or is not ready in time, with the end of its log.
         """
-        found = next((process for process in self.running() if process.name == service.name), None)
-        process = found or self._spawn(service)
-        deadline = time.monotonic() + service.ready_within_seconds
-        while not service.ready():
-            if not process.alive or time.monotonic() > deadline:
-                self._give_up(process)
-            time.sleep(0.1)
+        process = self.find(service.name) or self._spawn(service)
+        self._wait(process, service)
         return process
+
+    def start_all(self, services: Sequence[Service]) -> None:
+        """Start servers at once, and wait until all are ready; errors as `start`."""
+        started = [(self.find(each.name) or self._spawn(each), each) for each in services]
+        for process, service in started:
+            self._wait(process, service)
+
+    def find(self, name: str) -> Running | None:
+        """The server of that name, if it runs."""
+        return next((process for process in self.running() if process.name == name), None)
+
+    def adopt(self, name: str, pid: int, log: Path) -> None:
+        """Keep a server that somebody else started, as leader of its process group."""
+        self._keep(Running(name=name, pid=pid, started_ticks=_start_ticks(pid) or 0, log=str(log)))
 
     def stop(self, name: str) -> None:
         """End one server, if it runs."""
-        for process in self.running():
-            if process.name == name:
-                _end([process])
+        found = self.find(name)
+        if found is not None:
+            _end([found])
 
     def stop_all(self) -> list[str]:
         """End every server, the last started first; the names of those that ran."""
@@ -129,8 +138,18 @@ class ProcessTable:
                 ) from None
         ticks = _start_ticks(process.pid) or 0
         entry = Running(name=service.name, pid=process.pid, started_ticks=ticks, log=str(log))
-        self._file.write_bytes(_TABLE.dump_json([*self.running(), entry], indent=1))
+        self._keep(entry)
         return entry
+
+    def _keep(self, entry: Running) -> None:
+        self._file.write_bytes(_TABLE.dump_json([*self.running(), entry], indent=1))
+
+    def _wait(self, process: Running, service: Service) -> None:
+        deadline = time.monotonic() + service.ready_within_seconds
+        while not service.ready():
+            if not process.alive or time.monotonic() > deadline:
+                self._give_up(process)
+            time.sleep(0.1)
 
     def _give_up(self, process: Running) -> None:
         state = "is not ready in time" if process.alive else "ended"

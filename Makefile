@@ -1,0 +1,63 @@
+# Everything a newcomer runs. Each target does its own set-up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+SYSTEM_PACKAGES := prometheus chromium
+
+.PHONY: help install system demo down test test-e2e lint format bench generate requirements clean
+
+help: ## Show this list
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) system ## Install everything into .venv, and Prometheus and Chromium from the system's packages
+
+$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml
+	@command -v python3.11 >/dev/null || { echo "Slipway needs Python 3.11: install python3.11"; exit 1; }
+	@echo "== Installing Python packages into $(VENV)"
+	@[ -x $(PYTHON) ] || python3.11 -m venv $(VENV)
+	@[ -x $(VENV)/bin/uv ] || $(PYTHON) -m pip install --quiet uv
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) -r requirements.txt -r requirements-dev.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --editable .
+	@touch $@
+
+system:
+	@.ci/system-packages $(SYSTEM_PACKAGES)
+
+demo: install ## Train, optimise, publish, serve and roll out the digits model on this machine
+	@$(PYTHON) -m slipway.local.demo up
+
+down: ## End every process that the demo started
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m slipway.local.demo down; else echo "nothing is installed, so nothing runs"; fi
+
+test: install ## Unit, contract, DAG and integration tests
+	@$(PYTHON) -m pytest -m "not e2e and not gpu" -n 2 --dist loadscope
+
+test-e2e: install ## The whole way through a real Airflow
+	@$(PYTHON) -m pytest -m "e2e" tests/e2e
+
+lint: install ## What CI checks without running anything
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(PYTHON) -m slipway.local.generate --check
+
+format: install ## Mend what can be mended by itself
+	@$(VENV)/bin/ruff check --fix
+	@$(VENV)/bin/ruff format
+
+bench: install ## Measure against peers and limits, in pairs
+	@$(PYTHON) bench/run.py
+
+generate: install ## Write the generated files again: JSON Schema and spec reference
+	@$(PYTHON) -m slipway.local.generate
+
+requirements: $(INSTALLED) ## Compile the pinned requirements again
+	@$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-header --annotation-style line requirements.in -o requirements.txt
+	@$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-header --annotation-style line requirements-dev.in -o requirements-dev.txt
+
+clean: down ## Remove what the demo and the builds left
+	@rm -rf .slipway
