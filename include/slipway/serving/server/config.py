@@ -192,7 +192,9 @@ def _read(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(file, f"it cannot be read: {error}", "Check the path and its rights.") from error
+        raise _wrong(
+            file, f"it cannot be read: {error}", "Check the path and its rights."
+        ) from error
 
 
 def _wrong(file: str, problem: str, hint: str) -> TerminalError:

@@ -69,7 +69,9 @@ class Histogram(_Metric):
     def lines(self) -> list[str]:
         """The samples in Prometheus' text format, buckets cumulative."""
         with self._lock:
-            cells = {values: (list(counts), total[0]) for values, (counts, total) in self._cells.items()}
+            cells = {
+                values: (list(counts), total[0]) for values, (counts, total) in self._cells.items()
+            }
         return [line for values, cell in cells.items() for line in self._cell_lines(values, *cell)]
 
     def _cell_lines(self, values: tuple[str, ...], counts: list[int], total: float) -> list[str]:
