@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -19,6 +19,7 @@ from slipway.errors import TerminalError, TransientError
 from slipway.storage.credentials import StoreCredentials
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _HOST = "127.0.0.1"
@@ -54,6 +55,10 @@ class S3Server:
         self._ports: dict[str, int] = {}
 
     @property
+    def _log(self) -> Path:
+        return self.folder / "weed.log"
+
+    @property
     def endpoint_url(self) -> str:
         """Where the running server answers."""
         return f"http://{_HOST}:{self._ports['s3']}"
@@ -75,14 +80,22 @@ class S3Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._ports = self._choose_ports()
         self._write_config()
-        log = self.folder / "weed.log"
-        with log.open("ab") as stream:
+        with self._log.open("ab") as stream:
             self.process = subprocess.Popen(
-                self._command(), stdout=stream, stderr=stream, cwd=self.folder
+                self._command(),
+                stdout=stream,
+                stderr=stream,
+                cwd=self.folder,
+                start_new_session=True,  # Ctrl-C in a terminal is not meant for the data
             )
         try:
-            self._wait(f"{self.endpoint_url}/status", log)
-            self._wait(f"http://{_HOST}:{self._ports['filer']}/buckets/", log)
+            self._wait(f"{self.endpoint_url}/status", lambda _: True)
+            self._wait(f"http://{_HOST}:{self._ports['filer']}/buckets/", lambda _: True)
+            stored = len(list(self.folder.glob("*.dat")))
+            self._wait(
+                f"http://{_HOST}:{self._ports['master']}/dir/status",
+                lambda answer: _registered_volumes(answer.json()) >= stored,
+            )
         except BaseException:
             self.stop()
             raise
@@ -116,7 +129,7 @@ class S3Server:
             if time.monotonic() > deadline:
                 raise TransientError(
                     f"The local S3 server did not create bucket {name}: {answer.text[:200]}.",
-                    hint=f"Read {self.folder / 'weed.log'}.",
+                    hint=f"Read {self._log}.",
                     subject=name,
                 )
             time.sleep(_POLL_SECONDS)
@@ -174,18 +187,19 @@ class S3Server:
         # Relative to its folder: an absolute path may be too long for a socket.
         return [*command, "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"]
 
-    def _wait(self, url: str, log: Path) -> None:
+    def _wait(self, url: str, ready: Callable[[httpx.Response], bool]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self.process and self.process.poll() is None:
             try:
-                if httpx.get(url, trust_env=False).is_success:
+                answer = httpx.get(url, trust_env=False)
+                if answer.is_success and ready(answer):
                     return
             except httpx.TransportError:
                 pass
             time.sleep(_POLL_SECONDS)
         raise TransientError(
             f"The local S3 server did not come up at {url}.",
-            hint=f"Read {log}; a port that something else has taken is the usual reason.",
+            hint=f"Read {self._log}; a port that something else has taken is the usual reason.",
             subject=url,
         )
 
@@ -197,6 +211,14 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind((_HOST, 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+def _registered_volumes(status: dict[str, Any]) -> int:
+    """Counts the volumes that the master can send readers to; -1 if it knows no volume server."""
+    centers = status["Topology"].get("DataCenters") or []
+    racks = [rack for center in centers for rack in center.get("Racks") or []]
+    nodes = [node for rack in racks for node in rack.get("DataNodes") or []]
+    return sum(node["Volumes"] for node in nodes) if nodes else -1
 
 
 def _program() -> str:

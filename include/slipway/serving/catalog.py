@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from slipway.errors import TerminalError
 from slipway.serving.channels import read_channel
@@ -11,21 +12,19 @@ from slipway.serving.layout import (
     MANIFEST_NAME,
     ChannelName,
     Layout,
-    Manifest,
     find_manifest,
     parse_version,
 )
-from slipway.serving.ledger import mark, read_ledger
+from slipway.serving.ledger import VersionState, mark, read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slipway.serving.ledger import VersionState
+    from slipway.serving.layout import Manifest
     from slipway.storage import Store
 
 
-@dataclass(frozen=True, slots=True)
-class VersionInfo:
+class VersionInfo(BaseModel):
     """A version as `slipway versions` shows it.
 
     Attributes:
@@ -34,14 +33,22 @@ class VersionInfo:
         state: "allocated": its publishing has begun and is not complete; "published": it exists;
             "removed": retention has begun to remove it.
         channels: The channels that point to it.
-        manifest: What was published; None unless it exists.
+        variant: Which variant it is; None, as all that follows, unless it exists.
+        size_bytes: Of all its files together.
+        metrics: The figures with which it passed.
+        created_at: When it was committed, with the time zone.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     version: int
     digest: str
     state: VersionState
-    channels: tuple[ChannelName, ...]
-    manifest: Manifest | None
+    channels: tuple[ChannelName, ...] = ()
+    variant: str | None = None
+    size_bytes: int | None = None
+    metrics: dict[str, float] | None = None
+    created_at: AwareDatetime | None = None
 
 
 def list_versions(store: Store, model: str) -> Sequence[VersionInfo]:
@@ -61,15 +68,13 @@ def list_versions(store: Store, model: str) -> Sequence[VersionInfo]:
         state: VersionState = "published" if manifest else "allocated"
         if entry is not None and entry.state == "removed":
             state = "removed"
-        infos.append(
-            VersionInfo(
-                version=version,
-                digest=manifest.digest if manifest else ledger.versions[version].digest,
-                state=state,
-                channels=channels.get(version, ()),
-                manifest=manifest,
-            )
+        info = VersionInfo(
+            version=version,
+            digest=entry.digest if entry is not None else "",
+            state=state,
+            channels=channels.get(version, ()),
         )
+        infos.append(info if manifest is None else _with_manifest(info, manifest))
     return infos
 
 
@@ -111,6 +116,18 @@ def retain(store: Store, model: str, keep_versions: int) -> Sequence[int]:
         store.delete(Layout(model).golden(version))
         store.discard(Layout(model).version_prefix(version), commit=MANIFEST_NAME)
     return going
+
+
+def _with_manifest(info: VersionInfo, manifest: Manifest) -> VersionInfo:
+    return info.model_copy(
+        update={
+            "digest": manifest.digest,
+            "variant": manifest.variant,
+            "size_bytes": manifest.size_bytes,
+            "metrics": manifest.metrics,
+            "created_at": manifest.created_at,
+        }
+    )
 
 
 def _folders(store: Store, model: str) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,10 +83,11 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
 
     Raises:
         TerminalError: The folder is not what was validated, changes meanwhile or cannot be served;
-            or the store refuses.
+            a metric is not finite; or the store refuses.
         TransientError: The store does not answer.
     """
     files, digest = _inspect(folder, expected_digest)
+    _all_finite(metrics)
     before = store.requests
     for _ in range(_ROUNDS):
         version = allocate(store, model, digest)
@@ -163,6 +165,16 @@ def _inspect(folder: Path, expected_digest: str | None) -> tuple[Sequence[FileEn
             details={"expected": expected_digest, "found": digest},
         )
     return files, digest
+
+
+def _all_finite(metrics: Mapping[str, float]) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise TerminalError(
+                f"Metric {name} is {value}: a version is published with what was measured.",
+                hint="Find out why the measurement failed, or leave the metric out.",
+                subject=name,
+            )
 
 
 def _keep_golden(store: Store, model: str, version: int, golden: bytes | None) -> str | None:

@@ -100,7 +100,10 @@ class Store(ABC):
 
     @abstractmethod
     def list_folders(self, prefix: str) -> Sequence[str]:
-        """Names the folders directly below a folder, sorted; names only, without the prefix."""
+        """Names the folders directly below a folder, sorted; names only, without the prefix.
+
+        A folder whose last object was deleted may be named for a while.
+        """
 
     @abstractmethod
     def upload(self, local: Path, path: str) -> None:

@@ -36,7 +36,16 @@ _LOCK = f"{_OWN}.lock"
 _STAGING = "_slipway/staging"
 _BLOCK_BYTES = 1 << 20
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
-_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+# A file where a folder should be, or no right: it will be so the next time.
+_FINAL = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 def open_local(uri: str, credentials: StoreCredentials | None) -> LocalStore:
@@ -230,7 +239,7 @@ class LocalStore(Store):
         except OSError as error:
             where = f"{self.uri}/{path}"
             message = f"Could not {action} {where}: {error.strerror or error}."
-            if error.errno in _NO_RIGHT:
+            if error.errno in _FINAL:
                 hint = f"Give this user the right to {action} there, or publish elsewhere."
                 raise TerminalError(message, hint=hint, subject=where) from error
             hint = "Check the disk (space, health, mounts), then run the task again."

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from slipway.content import FileEntry
 
 # The retry budget: a server that refuses or drops connections, or answers 5xx, is asked again up
-# to 4 times; one that does not answer at all is given up after about 20 seconds.
+# to 4 times; one that cannot be reached is given up after about 20 seconds, one that takes a
+# request and stays silent after about a minute.
 _RETRIES: store.RetryConfig = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=20),
@@ -45,7 +46,8 @@ _RETRIES: store.RetryConfig = {
     },
 }
 _CONNECT_SECONDS = 3
-_REQUEST_SECONDS = 120
+_SILENCE_SECONDS = 60
+_REQUEST_SECONDS = 600
 _PARALLEL_FILES = 8
 # S3 wants parts of 5 MiB at least; smaller files go in one request.
 _PART_BYTES = 8 << 20
@@ -236,6 +238,7 @@ def _connect(bucket: str, prefix: str, credentials: StoreCredentials) -> store.S
         client_options={
             "allow_http": allow_http,
             "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+            "read_timeout": timedelta(seconds=_SILENCE_SECONDS),
             "timeout": timedelta(seconds=_REQUEST_SECONDS),
         },
         retry_config=_RETRIES,

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.storage.suite import StoreContract
+from slipway.errors import TerminalError
+from slipway.storage import Store, open_store
+
+
+class TestLocalStore(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return open_store(str(tmp_path / "published"))
+
+
+def test_a_uri_opens_the_folder_that_it_names(tmp_path: Path):
+    store = open_store(str(tmp_path / "größe 1"))
+    store.put("x", b"1")
+    found = open_store(store.uri).get("x")
+    assert store.uri.startswith("file:///")
+    assert found is not None
+    assert found.data == b"1"
+
+
+def test_a_host_in_a_file_uri_is_refused():
+    with pytest.raises(TerminalError, match="names a host") as caught:
+        open_store("file://server/models")
+    assert "three slashes" in caught.value.hint
+
+
+def test_a_folder_without_the_right_to_write_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(TerminalError, match=r"Could not write .*/file/x"):
+        open_store(str(tmp_path / "file")).put("x", b"")
+
+
+def test_a_killed_writer_leaves_no_object(tmp_path: Path):
+    store = open_store(str(tmp_path))
+    store.put("x", b"old")
+    child = os.fork()
+    if child == 0:
+        Path.replace = lambda *_: os._exit(9)  # dies between write and rename
+        store.put("x", b"new")
+    os.waitpid(child, 0)
+    found = store.get("x")
+    assert found is not None
+    assert found.data == b"old"
+    assert [info.path for info in store.list("")] == ["x"]
+    assert store.put("x", b"new", if_match=found.etag)
+
+
+paths = st.sampled_from(["a", "b/1", "b/2", "c/d/e"])
+steps = st.lists(st.tuples(st.sampled_from(["put", "create", "delete"]), paths, st.binary()))
+
+
+@settings(max_examples=50, deadline=None)
+@given(steps)
+def test_behaves_like_a_dictionary(steps: list[tuple[str, str, bytes]]):
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        expected: dict[str, bytes] = {}
+        for action, path, data in steps:
+            if action == "delete":
+                store.delete(path)
+                expected.pop(path, None)
+            elif action == "put" or path not in expected:
+                store.put(path, data, if_absent=action == "create")
+                expected[path] = data
+        found = {info.path: store.get(info.path) for info in store.list("")}
+        assert {path: item.data for path, item in found.items() if item} == expected
+        assert store.list_folders("") == sorted({p[0] for p in expected if "/" in p})

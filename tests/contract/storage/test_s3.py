@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from contract.storage.suite import StoreContract
+from slipway.errors import TerminalError, TransientError
+from slipway.storage import Store, StoreCredentials, open_store
+from support.seaweed import S3Server, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class TestS3Store(StoreContract):
+    @pytest.fixture
+    def store(self, s3_server: S3Server, s3_uri: str) -> Store:
+        return open_store(s3_uri, s3_server.credentials)
+
+
+@pytest.fixture
+def with_other(s3_server: S3Server, s3_uri: str) -> Callable[..., Store]:
+    def build(uri: str = s3_uri, **other: Any) -> Store:
+        return open_store(uri, s3_server.credentials.model_copy(update=other))
+
+    return build
+
+
+def within(seconds: float, store: Store, error: type[Exception]) -> Any:
+    began = time.monotonic()
+    with pytest.raises(error) as caught:
+        store.check_access()
+    assert time.monotonic() - began < seconds
+    return caught.value
+
+
+def test_an_unknown_key_is_terminal(with_other: Callable[..., Store]):
+    error = within(10, with_other(access_key_id="nobody"), TerminalError)
+    assert "list" in error.message
+    assert "AWS_ACCESS_KEY_ID" in error.hint
+
+
+def test_a_wrong_secret_is_terminal_and_never_shown(with_other: Callable[..., Store]):
+    store = with_other(secret_access_key=SecretStr("wrong-and-private"))
+    error = within(10, store, TerminalError)
+    assert "AWS_SECRET_ACCESS_KEY" in error.hint
+    assert "wrong-and-private" not in f"{error!r} {error} {error.details} {store!r}"
+    assert error.__cause__ is None
+
+
+@pytest.mark.parametrize("action", ["get", "list", "list_folders", "delete"])
+def test_every_action_with_a_wrong_secret_is_terminal(
+    with_other: Callable[..., Store], action: str
+):
+    with pytest.raises(TerminalError, match="403"):
+        getattr(with_other(secret_access_key=SecretStr("wrong")), action)("x")
+
+
+@pytest.mark.parametrize("action", ["get", "list", "list_folders", "check_access"])
+def test_a_missing_bucket_is_terminal(with_other: Callable[..., Store], action: str):
+    store = with_other(uri="s3://no-such-bucket/base")
+    arguments = () if action == "check_access" else ("x",)
+    with pytest.raises(TerminalError, match="no-such-bucket") as caught:
+        getattr(store, action)(*arguments)
+    assert "bucket" in caught.value.hint
+
+
+def test_a_dead_endpoint_is_transient_after_the_retry_budget(with_other: Callable[..., Store]):
+    port = free_ports(1)[0]
+    store = with_other(endpoint_url=f"http://127.0.0.1:{port}")
+    error = within(20, store, TransientError)
+    assert "after 4 retries" in error.message
+    assert str(port) in error.message
+
+
+def test_an_endpoint_without_keys_is_refused_before_anything_is_asked():
+    with pytest.raises(TerminalError, match="No keys") as caught:
+        open_store("s3://models", StoreCredentials(endpoint_url="http://127.0.0.1:9"))
+    assert caught.value.subject == "AWS_ACCESS_KEY_ID"
+
+
+def test_plain_http_can_be_forbidden(with_other: Callable[..., Store]):
+    with pytest.raises((TerminalError, TransientError)):
+        with_other(allow_http=False).list("")
+
+
+def test_what_one_server_stored_the_next_one_serves(tmp_path: Any):
+    server = S3Server(tmp_path / "s3")
+    with server:
+        store = open_store(f"{server.create_bucket('kept')}/{uuid.uuid4().hex}", server.credentials)
+        store.put("x", b"1")
+    with server:
+        found = open_store(store.uri, server.credentials).get("x")
+    assert found is not None
+    assert found.data == b"1"
