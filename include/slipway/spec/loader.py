@@ -112,6 +112,9 @@ def _read(file: Path) -> dict[str, Any]:
         mark = error.problem_mark
         line = mark.line + 1 if mark else None
         raise SpecError(file, [Problem(file, line, "", error.problem or "not YAML")]) from None
+    except yaml.YAMLError as error:
+        message = f"not YAML: {error}".replace("\n", " ")
+        raise SpecError(file, [Problem(file, None, "", message)]) from None
     except UnicodeDecodeError as error:
         raise SpecError(file, [Problem(file, None, "", f"not UTF-8: {error.reason}")]) from None
     except OSError as error:

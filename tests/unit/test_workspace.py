@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from slipway.contracts import StepResult
+from slipway.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "sha256:" + "a" * 64
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
+
+
+def make(workspace: Workspace, content: str = "weights") -> StepResult:
+    with workspace.staging() as folder:
+        (folder / "saved_model").mkdir()
+        (folder / "saved_model" / "saved_model.pb").write_text(content)
+        artifact = workspace.keep(folder, "saved_model")
+    result = StepResult(step="train", model="tiny", key=KEY, artifact=artifact)
+    workspace.remember(result)
+    return result
+
+
+def test_an_unknown_key_is_not_found(workspace: Workspace) -> None:
+    assert workspace.find(KEY) is None
+
+
+def test_a_known_key_gives_the_result_as_reused(workspace: Workspace) -> None:
+    result = make(workspace)
+    found = workspace.find(KEY)
+    assert found is not None
+    assert found.reused
+    assert found.artifact == result.artifact
+
+
+def test_the_same_content_is_kept_once_and_sized_by_what_is_served(workspace: Workspace) -> None:
+    first, second = make(workspace), make(workspace)
+    assert first.artifact == second.artifact
+    assert first.artifact is not None
+    assert first.artifact.size_bytes == len("weights")
+    assert len(list((workspace.root / "artifacts").iterdir())) == 1
+
+
+def test_a_result_whose_artifact_is_gone_is_not_found(workspace: Workspace) -> None:
+    result = make(workspace)
+    assert result.artifact is not None
+    (result.artifact.servable / "saved_model.pb").unlink()
+    result.artifact.servable.rmdir()
+    result.artifact.path.rmdir()
+    assert workspace.find(KEY) is None
+
+
+def test_nothing_is_left_of_a_step_that_raised(workspace: Workspace) -> None:
+    with pytest.raises(ValueError, match="broken"), workspace.staging():
+        raise ValueError("broken")
+    assert not list((workspace.root / "staging").iterdir())
+
+
+def test_leftovers_of_killed_processes_are_removed_and_those_of_living_ones_stay(
+    workspace: Workspace,
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead = workspace.root / "staging" / f"{gone.pid}-x"
+    alive = workspace.root / "staging" / f"{os.getpid()}-x"
+    dead.mkdir()
+    alive.mkdir()
+    workspace.remove_leftovers()
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_a_key_is_held_by_one_at_a_time(workspace: Workspace) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with workspace.lock(KEY):
+            order.append("second")
+
+    with workspace.lock(KEY):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.2)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+
+
+def test_a_killed_holder_lets_go_of_its_key(workspace: Workspace) -> None:
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from slipway.workspace import Workspace\n"
+        f"with Workspace(Path({str(workspace.root)!r})).lock({KEY!r}):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.wait()
+    with workspace.lock(KEY):
+        pass
