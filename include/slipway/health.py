@@ -1,0 +1,317 @@
+"""Health: samples and a policy in, a verdict out. Pure: no clock, no network, no Airflow.
+
+TensorFlow Serving's request metrics carry no version. With `strategy: in_place` stable and canary
+share one server, so Prometheus judges the model as a whole in the window, and much traffic to
+stable can hide a bad canary. That is why the probe's own figures, which belong to the canary
+alone, are held to the same limits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from slipway.contracts import Contract
+from slipway.rollout import promql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from slipway.spec.rollout import HealthPolicy
+
+Verdict = Literal["healthy", "unhealthy", "inconclusive", "error"]
+
+# The first of these that any check has is the verdict of a look.
+_WORST_FIRST: tuple[Verdict, ...] = ("unhealthy", "error", "inconclusive", "healthy")
+_FINAL: frozenset[Verdict] = frozenset({"healthy", "unhealthy"})
+
+REQUESTS = "requests"
+PROBE_REQUESTS = "probe_requests"
+
+
+class Check(Contract):
+    """One figure and its limits.
+
+    Attributes:
+        name: In samples, evidence and messages.
+        promql: The resolved query; None if the probe measured the figure itself.
+        largest: Largest healthy value.
+        smallest: Smallest healthy value.
+        beyond: What a value beyond its limits means.
+        counted_by: The check that says whether there were enough requests to judge this one.
+    """
+
+    name: str
+    promql: str | None = None
+    largest: float | None = None
+    smallest: float | None = None
+    beyond: Verdict = "unhealthy"
+    counted_by: str | None = None
+
+
+class CheckResult(Contract):
+    """A check, judged.
+
+    Attributes:
+        check: What was asked, and the limits.
+        value: What was found; None if there was no number.
+        verdict: What that means.
+        reason: One sentence, with the value and the limit.
+    """
+
+    check: Check
+    value: float | None
+    verdict: Verdict
+    reason: str
+
+
+class Look(Contract):
+    """One look at all checks.
+
+    Attributes:
+        at: Unix time in seconds.
+        verdict: The worst of the checks'.
+        values: Value by name of the check.
+    """
+
+    at: float
+    verdict: Verdict
+    values: dict[str, float | None]
+
+
+class Decision(Contract):
+    """How a rollout was judged: the evidence that is kept.
+
+    Attributes:
+        verdict: What it came to.
+        reasons: Why, one sentence each; for healthy, what was proven.
+        results: Every check of the last look, with query, value and limits.
+        looks: All looks.
+        started_at: When judging began, Unix time in seconds.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    results: tuple[CheckResult, ...]
+    looks: tuple[Look, ...]
+    started_at: float
+
+
+class JudgeState(Contract):
+    """What a judge must not forget between two looks.
+
+    Attributes:
+        started_at: When judging began, Unix time in seconds.
+        looks: All looks so far.
+    """
+
+    started_at: float
+    looks: tuple[Look, ...] = ()
+
+
+def checks(policy: HealthPolicy, model: str, version: int) -> tuple[Check, ...]:
+    """The checks that Prometheus answers, with their queries resolved."""
+    window = f"{policy.window_seconds}s"
+    found = [
+        Check(
+            name=REQUESTS,
+            promql=promql.requests(model, window),
+            smallest=policy.minimum_requests,
+            beyond="inconclusive",
+        )
+    ]
+    wanted = policy.checks
+    if wanted.error_ratio is not None:
+        query = promql.error_ratio(model, window)
+        limit = wanted.error_ratio.largest
+        found.append(Check(name="error_ratio", promql=query, largest=limit, counted_by=REQUESTS))
+    for latency in wanted.latency:
+        query = promql.latency_ms(model, latency.percentile, window)
+        name = latency_name(latency.percentile)
+        limit = latency.largest_ms
+        found.append(Check(name=name, promql=query, largest=limit, counted_by=REQUESTS))
+    if wanted.load_failures is not None:
+        query = promql.load_failures(model, version, window)
+        found.append(
+            Check(name="load_failures", promql=query, largest=wanted.load_failures.largest)
+        )
+    for own in wanted.promql:
+        query = promql.filled_in(own.query, model=model, version=version, window=window)
+        found.append(Check(name=own.name, promql=query, largest=own.largest, smallest=own.smallest))
+    return tuple(found)
+
+
+def probe_checks(policy: HealthPolicy) -> tuple[Check, ...]:
+    """The same limits for what the probe counted at the client, of the canary alone.
+
+    Its latencies hold the way over the network too, so they are never smaller than the server's.
+    """
+    found = [
+        Check(name=PROBE_REQUESTS, smallest=policy.minimum_requests, beyond="inconclusive"),
+    ]
+    if policy.checks.error_ratio is not None:
+        limit = policy.checks.error_ratio.largest
+        found.append(Check(name="probe_error_ratio", largest=limit, counted_by=PROBE_REQUESTS))
+    found.extend(
+        Check(
+            name=f"probe_{latency_name(latency.percentile)}",
+            largest=latency.largest_ms,
+            counted_by=PROBE_REQUESTS,
+        )
+        for latency in policy.checks.latency
+    )
+    return tuple(found)
+
+
+def latency_name(percentile: float) -> str:
+    """Name of a latency quantile's check, such as latency_p99_ms or latency_p99_9_ms."""
+    return f"latency_p{percentile:g}_ms".replace(".", "_")
+
+
+def judge_check(check: Check, value: float | None, *, enough: bool = True) -> CheckResult:
+    """Judge one figure.
+
+    Args:
+        check: What was asked, and the limits.
+        value: The number; None if the series is absent.
+        enough: Whether enough requests stand behind it.
+    """
+    if value is None or not math.isfinite(value):
+        what = "no such series" if value is None else f"no number but {value}"
+        reason = f"{check.name}: {what}"
+        return CheckResult(check=check, value=None, verdict="inconclusive", reason=reason)
+    verdict, relation = _against_limits(check, value)
+    if not enough:
+        verdict, relation = "inconclusive", f"from too few requests; {relation}"
+    reason = f"{check.name} is {value:.6g}, {relation}"
+    return CheckResult(check=check, value=value, verdict=verdict, reason=reason)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of several; of none, inconclusive."""
+    found = set(verdicts)
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), "inconclusive")
+
+
+class Judge:
+    """Looks again and again until a verdict is final.
+
+    A verdict is final once `policy.consecutive` looks in a row were healthy, or unhealthy. At
+    `policy.timeout_seconds` the last look decides; if it is healthy but not yet often enough in a
+    row, that is inconclusive. Too little traffic and an unreachable Prometheus may pass, so they
+    are final only then.
+
+    Poking, rescheduled and deferred callers come to the same decision from the same looks: all
+    that a judge remembers is in `state`.
+
+    Args:
+        policy: Checks and patience.
+        model: The model's name.
+        version: The canary.
+        state: Where judging stands; a fresh `JudgeState(started_at=now)` to begin.
+        probe: Metrics of the step `probe`; None leaves its checks out.
+    """
+
+    def __init__(
+        self,
+        policy: HealthPolicy,
+        model: str,
+        version: int,
+        *,
+        state: JudgeState,
+        probe: Mapping[str, float] | None = None,
+    ) -> None:
+        self.policy = policy
+        self.state = state
+        self.checks = checks(policy, model, version)
+        self._probe_checks = () if probe is None else probe_checks(policy)
+        self._probe = probe or {}
+
+    @property
+    def queries(self) -> dict[str, str]:
+        """The PromQL to ask for every look, by the name of the check."""
+        return {check.name: check.promql for check in self.checks if check.promql is not None}
+
+    def observe(self, samples: Mapping[str, float | None], at: float) -> Decision | None:
+        """Take one look.
+
+        Args:
+            samples: Value by the name of the check; None or nothing where a series is absent.
+            at: Unix time in seconds.
+
+        Returns:
+            The decision, once it is final.
+        """
+        results = (*_judge_all(self.checks, samples), *_judge_all(self._probe_checks, self._probe))
+        return self._remember(results, at)
+
+    def fail(self, reason: str, at: float) -> Decision | None:
+        """Take a look that showed nothing, because Prometheus could not be asked.
+
+        Args:
+            reason: Why, one sentence.
+            at: Unix time in seconds.
+
+        Returns:
+            The decision, once it is final.
+        """
+        results = tuple(
+            CheckResult(check=check, value=None, verdict="error", reason=reason)
+            for check in self.checks
+        )
+        return self._remember(results, at)
+
+    def _remember(self, results: tuple[CheckResult, ...], at: float) -> Decision | None:
+        verdict = worst(result.verdict for result in results)
+        values = {result.check.name: result.value for result in results}
+        look = Look(at=at, verdict=verdict, values=values)
+        self.state = JudgeState(started_at=self.state.started_at, looks=(*self.state.looks, look))
+        row = self.state.looks[-self.policy.consecutive :]
+        lasted = len(row) == self.policy.consecutive and {each.verdict for each in row} == {verdict}
+        if lasted and verdict in _FINAL:
+            return self._decide(verdict, results, lasted=True)
+        if at - self.state.started_at >= self.policy.timeout_seconds:
+            final = "inconclusive" if verdict == "healthy" else verdict
+            return self._decide(final, results, lasted=False)
+        return None
+
+    def _decide(
+        self, verdict: Verdict, results: tuple[CheckResult, ...], *, lasted: bool
+    ) -> Decision:
+        found = worst(result.verdict for result in results)
+        reasons = dict.fromkeys(result.reason for result in results if result.verdict == found)
+        if found == "healthy" and not lasted:
+            late = (
+                f"healthy, but not {self.policy.consecutive} times in a row within "
+                f"{self.policy.timeout_seconds} s"
+            )
+            reasons = {late: None}
+        return Decision(
+            verdict=verdict,
+            reasons=tuple(reasons),
+            results=results,
+            looks=self.state.looks,
+            started_at=self.state.started_at,
+        )
+
+
+def _judge_all(
+    asked: tuple[Check, ...], samples: Mapping[str, float | None]
+) -> tuple[CheckResult, ...]:
+    found: dict[str, CheckResult] = {}
+    for check in asked:
+        counted = found.get(check.counted_by or "")
+        enough = counted is None or counted.verdict == "healthy"
+        found[check.name] = judge_check(check, samples.get(check.name), enough=enough)
+    return tuple(found.values())
+
+
+def _against_limits(check: Check, value: float) -> tuple[Verdict, str]:
+    if check.largest is not None and value > check.largest:
+        return check.beyond, f"more than the largest allowed, {check.largest:g}"
+    if check.smallest is not None and value < check.smallest:
+        return check.beyond, f"less than the smallest allowed, {check.smallest:g}"
+    limits: dict[str, Any] = {"at most": check.largest, "at least": check.smallest}
+    return "healthy", " and ".join(
+        f"{word} {limit:g}" for word, limit in limits.items() if limit is not None
+    )

@@ -1,0 +1,80 @@
+"""The PromQL over TensorFlow Serving's metrics.
+
+Counting how much a counter grew is harder than `increase()`: that extrapolates, so 3 requests read
+as 3.4, and it needs two samples of a series, so a status that first shows up with 100 failures
+reads as none. `growth` subtracts raw samples instead and asks where a series came from.
+"""
+
+from __future__ import annotations
+
+REQUEST_COUNT = ":tensorflow:serving:request_count"
+REQUEST_LATENCY_BUCKET = ":tensorflow:serving:request_latency_bucket"
+LOAD_ATTEMPT_COUNT = ":tensorflow:cc:saved_model:load_attempt_count"
+
+
+def growth(series: str, window: str) -> str:
+    """How much each series of a counter grew in the window: whole numbers, one an instance.
+
+    In this order, for each series:
+
+    1. It was there a window ago and has not restarted since: the difference.
+    2. It was not there, and has as many samples as its target has scrapes: Prometheus met the
+       target in the middle of its life, so only what came after its first sample counts.
+    3. It was born while its target was already being scraped, or it has restarted: all of it.
+
+    Args:
+        series: A selector.
+        window: A PromQL duration.
+    """
+    steady = f"resets({series}[{window}]) == 0"
+    met_late = (
+        f"count_over_time({series}[{window}])"
+        f" >= on (job, instance) group_left () sum_over_time(up[{window}])"
+    )
+    return (
+        f"({series} - {series} offset {window} and {steady}"
+        f" or {series} - min_over_time({series}[{window}]) and {steady} and {met_late}"
+        f" or {series})"
+    )
+
+
+def requests(model: str, window: str) -> str:
+    """Requests to a model in the window, however they ended."""
+    return f"sum({growth(_requests(model), window)})"
+
+
+def error_ratio(model: str, window: str) -> str:
+    """Share of requests that did not end with OK; NaN if there was none."""
+    failed = growth(_requests(model, 'status!="OK"'), window)
+    return f"(sum({failed}) or 0 * sum({_requests(model)})) / {requests(model, window)}"
+
+
+def latency_ms(model: str, percentile: float, window: str) -> str:
+    """A quantile of the latency of successful requests, in milliseconds; NaN if there was none.
+
+    Interpolated within a bucket, whose upper bound is 1.8 times its lower one.
+    """
+    buckets = growth(f'{REQUEST_LATENCY_BUCKET}{{model_name="{model}"}}', window)
+    return f"histogram_quantile({percentile / 100:.10g}, sum by (le) ({buckets})) / 1000"
+
+
+def load_failures(model: str, version: int, window: str) -> str:
+    """Failed attempts to load a version; absent unless the server shows metrics of the model.
+
+    A version that never failed has no such series, and a TFLite one has no load series at all, so
+    it is the model's requests that prove that somebody counts.
+    """
+    path = f'{LOAD_ATTEMPT_COUNT}{{model_path=~".*/{model}/{version}",status="fail"}}'
+    return f"sum({growth(path, window)}) or 0 * sum({_requests(model)})"
+
+
+def filled_in(query: str, *, model: str, version: int, window: str) -> str:
+    """A user's query with {model}, {version} and {window} replaced; other braces stay."""
+    for name, value in (("model", model), ("version", str(version)), ("window", window)):
+        query = query.replace(f"{{{name}}}", value)
+    return query
+
+
+def _requests(model: str, *matchers: str) -> str:
+    labels = ",".join((f'model_name="{model}"', *matchers))
+    return f"{REQUEST_COUNT}{{{labels}}}"
