@@ -7,7 +7,7 @@ without TensorFlow, that a server answers as the validated variant did.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from pydantic import Field, NonNegativeFloat
 
@@ -85,9 +85,9 @@ def differences(expected: object, got: object, tolerance: float = DEFAULT_TOLERA
 
 
 def largest_difference(expected: object, got: object) -> float:
-    """Largest absolute difference between numbers at the same place; infinite where shapes differ."""
+    """Largest absolute difference between two numbers at one place; infinite if shapes differ."""
     if _is_number(expected) and _is_number(got):
-        distance = abs(float(expected) - float(got))
+        distance = abs(expected - got)
         return distance if math.isfinite(distance) else math.inf
     if isinstance(expected, dict) and isinstance(got, dict) and expected.keys() == got.keys():
         return max((largest_difference(expected[key], got[key]) for key in expected), default=0.0)
@@ -99,9 +99,9 @@ def largest_difference(expected: object, got: object) -> float:
 
 def _compare(expected: object, got: object, tolerance: float, place: str, found: list[str]) -> None:
     if _is_number(expected) and _is_number(got):
-        distance = abs(float(expected) - float(got))
+        distance = abs(expected - got)
         # The negation also catches NaN, which compares as false with everything.
-        if not distance <= tolerance + _RELATIVE_TOLERANCE * abs(float(expected)):
+        if not distance <= tolerance + _RELATIVE_TOLERANCE * abs(expected):
             found.append(f"{place or 'value'}: expected {expected:.6g}, got {got:.6g}")
     elif isinstance(expected, dict) and isinstance(got, dict):
         _compare_objects(expected, got, tolerance, place, found)
@@ -121,12 +121,12 @@ def _compare_objects(
     prefix = f"{place}." if place else ""
     found.extend(f"{prefix}{key}: missing" for key in expected if key not in got)
     found.extend(f"{prefix}{key}: not expected" for key in got if key not in expected)
-    for key in expected:
+    for key, value in expected.items():
         if key in got:
-            _compare(expected[key], got[key], tolerance, f"{prefix}{key}", found)
+            _compare(value, got[key], tolerance, f"{prefix}{key}", found)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
