@@ -1,0 +1,48 @@
+"""Deploy: the version answers under the label canary, beside stable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipway.serving.channels import move_channel
+
+if TYPE_CHECKING:
+    from slipway.rollout.session import Rollout
+
+
+def deploy(rollout: Rollout) -> dict[str, Any]:
+    """Point the channel canary to the version and wait until the server serves it.
+
+    Stable answers throughout. A version that is stable already stays stable, and the server is
+    only brought to where the channels point.
+
+    Returns:
+        Details: versions, labels, already_stable.
+
+    Raises:
+        TerminalError: A newer version is canary or stable, or the server could not load this one.
+        TransientError: The server or the bucket does not answer.
+    """
+    stable, canary = rollout.channel("stable"), rollout.channel("canary")
+    already_stable = rollout.holds(stable)
+    if not already_stable:
+        rollout.refuse_older_than("stable", stable)
+        rollout.refuse_older_than("canary", canary)
+        if not rollout.holds(canary):
+            move_channel(
+                rollout.store,
+                rollout.model,
+                "canary",
+                version=rollout.version,
+                digest=rollout.parameters.digest,
+                expected_generation=canary.generation if canary else 0,
+                moved_by=rollout.parameters.rollout_id,
+            )
+    serving = rollout.converge()
+    details: dict[str, Any] = {
+        "versions": sorted(serving.versions),
+        "labels": dict(serving.labels),
+        "already_stable": already_stable,
+    }
+    rollout.evidence.add("deploy", **details)
+    return details

@@ -1,0 +1,70 @@
+"""Preflight: what can be known to be wrong before anything is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipway.content import bytes_digest
+from slipway.errors import TerminalError
+from slipway.evaluation.golden import Golden
+from slipway.serving.layout import Layout, resolve
+
+if TYPE_CHECKING:
+    from slipway.rollout.session import Rollout
+    from slipway.serving.layout import Manifest
+
+
+def preflight(rollout: Rollout) -> dict[str, Any]:
+    """Check that the version exists, is what was meant, and is not older than stable.
+
+    Returns:
+        Details: variant, size_bytes, stable_version and already_stable.
+
+    Raises:
+        TerminalError: It does not exist, has another digest, has damaged golden requests, or is
+            older than stable; or the environment does not say where the servers are.
+    """
+    manifest = resolve(rollout.store, rollout.model, rollout.version)
+    if manifest.digest != rollout.parameters.digest:
+        raise TerminalError(
+            f"{rollout.name} has digest {manifest.digest[:12]}, but "
+            f"{rollout.parameters.digest[:12]} was asked for",
+            hint="take version and digest from the same publishing",
+            subject=Layout(rollout.model).manifest(rollout.version),
+            details={"expected": rollout.parameters.digest, "found": manifest.digest},
+        )
+    stable = rollout.channel("stable")
+    rollout.refuse_older_than("stable", stable)
+    golden = read_golden(rollout, manifest)
+    details = {
+        "variant": manifest.variant,
+        "size_bytes": manifest.size_bytes,
+        "golden_requests": len(golden.requests) if golden else 0,
+        "server": rollout.target.server_url,
+        "config_file": str(rollout.target.config_file),
+        "stable_version": stable.version if stable else None,
+        "already_stable": rollout.holds(stable),
+        "evidence": rollout.evidence.uri,
+    }
+    rollout.evidence.add("preflight", digest=manifest.digest, **details)
+    return details
+
+
+def read_golden(rollout: Rollout, manifest: Manifest) -> Golden | None:
+    """The golden requests of a version; None if it was published without.
+
+    Raises:
+        TerminalError: They are missing or are not those of the manifest.
+    """
+    if manifest.golden_digest is None:
+        return None
+    path = Layout(rollout.model).golden(rollout.version)
+    found = rollout.store.get(path)
+    if found is None or bytes_digest(found.data) != manifest.golden_digest:
+        raise TerminalError(
+            f"the golden requests {rollout.store.uri}/{path} are "
+            f"{'missing' if found is None else 'not those of the manifest'}",
+            hint="somebody changed the bucket: publish the model again",
+            subject=path,
+        )
+    return Golden.model_validate_json(found.data)

@@ -1,0 +1,181 @@
+"""What every step of a rollout works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from slipway.errors import TerminalError
+from slipway.health import Decision
+from slipway.rollout.config_file import ModelConfigFile, Serving
+from slipway.rollout.converge import converge
+from slipway.rollout.evidence import Evidence
+from slipway.rollout.server import ModelServer
+from slipway.rollout.target import Target
+from slipway.serving.channels import read_channel
+from slipway.spec.base import StepConfig
+from slipway.spec.rollout import RolloutSpec, ServeSpec
+from slipway.storage import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slipway.serving.channels import Channel
+    from slipway.serving.layout import ChannelName
+    from slipway.steps.base import StepContext
+    from slipway.storage import Store
+
+CHANNELS: tuple[ChannelName, ...] = ("stable", "canary")
+
+
+class RolloutConfig(StepConfig):
+    """The options of the steps of a rollout: parts of the spec."""
+
+    base_uri: str
+    serve: ServeSpec
+    rollout: RolloutSpec
+
+
+class RolloutParameters(BaseModel):
+    """What belongs to one rollout.
+
+    Attributes:
+        version: The version to roll out.
+        digest: Of its content, as whoever asks for the rollout knows it.
+        rollout_id: Names the rollout in evidence and channels.
+        allow_older: Whether the version may take over from a newer one.
+        decision: What the health gate decided, for promote and rollback.
+        reason: Why somebody rolls back, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: PositiveInt
+    digest: str
+    rollout_id: str
+    allow_older: bool = False
+    decision: Decision | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One version of one model on its way to stable.
+
+    Attributes:
+        model: The model's name.
+        config: How to roll out.
+        parameters: What, and for whom.
+        store: Open at the base URI.
+        target: The servers.
+        say: Told of everything that happens, a line each.
+    """
+
+    model: str
+    config: RolloutConfig
+    parameters: RolloutParameters
+    store: Store
+    target: Target
+    say: Callable[[str], None] = field(default=lambda _line: None)
+
+    @classmethod
+    def of(cls, context: StepContext) -> Rollout:
+        """The rollout that a step's request describes."""
+        config = context.config(RolloutConfig)
+        return cls(
+            model=context.request.model,
+            config=config,
+            parameters=RolloutParameters.model_validate(context.request.parameters),
+            store=open_store(config.base_uri),
+            target=Target.from_environment(),
+            say=context.say,
+        )
+
+    @property
+    def version(self) -> int:
+        """The version to roll out."""
+        return self.parameters.version
+
+    @property
+    def name(self) -> str:
+        """Model and version, for messages."""
+        return f"version {self.version} of {self.model}"
+
+    @property
+    def evidence(self) -> Evidence:
+        """Where this rollout's evidence goes."""
+        return Evidence(self.store, self.model, self.version, self.parameters.rollout_id)
+
+    def channel(self, name: ChannelName) -> Channel | None:
+        """Where a channel points now."""
+        return read_channel(self.store, self.model, name)
+
+    def holds(self, channel: Channel | None) -> bool:
+        """Whether a channel points to this very version and content."""
+        return channel is not None and (channel.version, channel.digest) == (
+            self.version,
+            self.parameters.digest,
+        )
+
+    def label(self) -> Literal["canary", "stable"]:
+        """The label under which the version answers now.
+
+        Raises:
+            TerminalError: Neither channel points to it.
+        """
+        if self.holds(self.channel("canary")):
+            return "canary"
+        if self.holds(self.channel("stable")):
+            return "stable"
+        raise self.superseded()
+
+    def refuse_older_than(self, name: ChannelName, channel: Channel | None) -> None:
+        """The fence: a channel that points to a newer version is not taken over.
+
+        Raises:
+            TerminalError: It does, and the rollout was not told that it may.
+        """
+        newer = channel is not None and (channel.version or 0) > self.version
+        if channel is not None and newer and not self.parameters.allow_older:
+            raise TerminalError(
+                f"{self.name} is older than version {channel.version}, which is {name} since "
+                f"{channel.moved_at:%Y-%m-%d %H:%M:%S %Z}",
+                hint="nothing was changed; to go back on purpose, roll out with allow_older",
+                subject=f"{self.model}/{self.version}",
+                details={name: channel.version},
+            )
+
+    def superseded(self) -> TerminalError:
+        """The error for a run whose version is no longer the canary."""
+        labels = self.wanted().labels
+        shown = " and ".join(f"{name} is {labels.get(name, 'unset')}" for name in CHANNELS)
+        return TerminalError(
+            f"{self.name} is not the canary any more: {shown}",
+            hint="it was withdrawn, or another rollout took over; start a new rollout if needed",
+            subject=f"{self.model}/{self.version}",
+            details=dict(labels),
+        )
+
+    def wanted(self) -> Serving:
+        """What the channels say is to be served."""
+        labels: dict[str, int] = {}
+        for name in CHANNELS:
+            channel = self.channel(name)
+            if channel is not None and channel.version is not None:
+                labels[name] = channel.version
+        return Serving(frozenset(labels.values()), labels)
+
+    def converge(self) -> Serving:
+        """Bring the server to where the channels point; see `slipway.rollout.converge`."""
+        with ModelServer(self.target.server_url) as server:
+            return converge(
+                self.model,
+                self.target.base_path(self.config.base_uri, self.model),
+                self.wanted,
+                file=ModelConfigFile(self.target.config_file),
+                server=server,
+                within_seconds=self.config.serve.available_within_seconds,
+                say=self.say,
+            )
