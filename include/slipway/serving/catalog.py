@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from slipway.errors import TerminalError
 from slipway.serving.channels import read_channel
@@ -33,10 +33,10 @@ class VersionInfo(BaseModel):
         state: "allocated": its publishing has begun and is not complete; "published": it exists;
             "removed": retention has begun to remove it.
         channels: The channels that point to it.
-        variant: Which variant it is; None, as all that follows, unless it exists.
+        variant: Which variant it is; empty, as all that follows, unless it exists.
         size_bytes: Of all its files together.
         metrics: The figures with which it passed.
-        created_at: When it was committed, with the time zone.
+        created_at: When it was committed, with the time zone; None unless it exists.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,9 +45,9 @@ class VersionInfo(BaseModel):
     digest: str
     state: VersionState
     channels: tuple[ChannelName, ...] = ()
-    variant: str | None = None
-    size_bytes: int | None = None
-    metrics: dict[str, float] | None = None
+    variant: str = ""
+    size_bytes: int = 0
+    metrics: dict[str, float] = Field(default_factory=dict)
     created_at: AwareDatetime | None = None
 
 
