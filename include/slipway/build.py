@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from slipway.contracts import StepFailure, StepOutcome
 from slipway.errors import SlipwayError
-from slipway.keys import step_key
 from slipway.process import StepProcess
-from slipway.registry import STEPS
 from slipway.requests import build_request
 
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from slipway.contracts import StepRequest
     from slipway.spec.model import ModelSpec
     from slipway.spec.plan import PlannedStep
-    from slipway.workspace import Workspace
 
 
 class Watcher(Protocol):
@@ -147,34 +144,3 @@ class Build:
             parameters={"run_id": self.run_id},
             force=self.force,
         )
-
-
-def known_outcomes(
-    spec: ModelSpec, spec_file: Path, plan: Sequence[PlannedStep], workspace: Workspace
-) -> dict[str, StepOutcome]:
-    """What the workspace knows of a spec as it stands, by task id; nothing is run.
-
-    A step whose inputs are known and whose own result is not counts as failed, so that what was
-    decided without it is found too.
-    """
-    outcomes: dict[str, StepOutcome] = {}
-    for step in plan:
-        if not STEPS[step.step].cached:
-            continue
-        try:
-            request = build_request(
-                spec, spec_file, step, outcomes, workspace=workspace.root, parameters={}
-            )
-        except SlipwayError:
-            continue
-        found = workspace.find(step_key(request))
-        if found is not None:
-            outcomes[step.task_id] = StepOutcome(result=found)
-        elif step.variant:
-            outcomes[step.task_id] = StepOutcome(failure=_NOT_KNOWN)
-    return outcomes
-
-
-_NOT_KNOWN = StepFailure(
-    kind="terminal", message="the workspace has no result", hint="run `slipway run`"
-)

@@ -178,21 +178,18 @@ def _show_build(outcomes: dict[str, StepOutcome], *, as_json: bool) -> None:
 def report(
     spec: SpecArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the report of a spec as it stands: the table, and where report.html is."""
-    from slipway.build import known_outcomes
-
+    """Show the last report of a model: the table, and where report.html is."""
     with _clear_errors(as_json=as_json):
-        file = find_spec(spec)
-        model = load_spec(file)
+        model = load_spec(find_spec(spec)).model
         space = Workspace(workspace or default_workspace())
-        found = known_outcomes(model, file, plan_build(model), space).get("select")
-        if found is None or found.result is None:
+        found = space.latest(model, "select")
+        if found is None:
             raise TerminalError(
-                f"there is no report of {model.model} as its spec stands, in {space.root}",
-                hint=f"run `slipway run {model.model}`, or give --workspace",
-                subject=model.model,
+                f"there is no report of {model} in {space.root}",
+                hint=f"run `slipway run {model}`, or give --workspace",
+                subject=model,
             )
-        details = found.result.details
+        details = found.details
     if as_json:
         print_json(details)
     else:

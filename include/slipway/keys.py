@@ -35,10 +35,6 @@ def step_key(request: StepRequest) -> str:
         "config": request.config,
         "definition": definition_digest(Path(request.definition)) if request.definition else None,
         "inputs": {role: ref.digest for role, ref in request.inputs.items()},
-        "results": {
-            task: (outcome.result.key if outcome.result else "failed")
-            for task, outcome in request.results.items()
-        },
         "seed": request.seed,
         "packages": {name: _version(name, request.step) for name in entry.packages},
     }

@@ -68,7 +68,7 @@ STEPS: dict[str, StepEntry] = {
         "slipway.steps.quantize", "QuantizeConfig", True, "keras", "keras", packages=_TFMOT
     ),
     "rollback": StepEntry("slipway.steps.rollback", cached=False),
-    "select": StepEntry("slipway.steps.select", shared=("evaluation", "report")),
+    "select": StepEntry("slipway.steps.select", cached=False),
     "tflite": StepEntry(
         "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_LITERT
     ),

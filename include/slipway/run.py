@@ -41,7 +41,10 @@ def execute(request: StepRequest) -> StepResult:
     workspace = Workspace(Path(request.workspace))
     entry = STEPS[request.step]
     if not entry.cached:
-        return _run(request, workspace, key="")
+        result = _run(request, workspace, key="")
+        if result.artifact is not None:
+            workspace.note_latest(result)
+        return result
     key = step_key(request)
     with workspace.lock(key):
         known = None if request.force else workspace.find(key)

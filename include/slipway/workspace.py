@@ -2,6 +2,7 @@
 
 - `<root>/artifacts/<hex>/`: a folder named by the sha256 over what is in it
 - `<root>/results/<hex>.json`: the StepResult for a key
+- `<root>/latest/<model>.<step>.json`: the last StepResult of a step that always runs
 - `<root>/staging/`: folders that are being made
 - `<root>/locks/`: one file a key, so that a step runs once at a time
 """
@@ -35,7 +36,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        for name in ("artifacts", "results", "staging", "locks"):
+        for name in ("artifacts", "results", "latest", "staging", "locks"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def find(self, key: str) -> StepResult | None:
@@ -51,6 +52,17 @@ class Workspace:
     def remember(self, result: StepResult) -> None:
         """Keep a result under its key."""
         result.write(self._result_file(result.key))
+
+    def note_latest(self, result: StepResult) -> None:
+        """Keep the result of a step that always runs, in place of its last one."""
+        result.write(self._latest_file(result.model, result.step))
+
+    def latest(self, model: str, step: str) -> StepResult | None:
+        """The last result of a step that always runs."""
+        file = self._latest_file(model, step)
+        if not file.is_file():
+            return None
+        return StepResult.model_validate_json(file.read_text("utf-8"))
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -91,6 +103,9 @@ class Workspace:
             owner = folder.name.split("-", 1)[0]
             if owner.isdigit() and not Path(f"/proc/{owner}").exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _latest_file(self, model: str, step: str) -> Path:
+        return self.root / "latest" / f"{model}.{step}.json"
 
     def _result_file(self, key: str) -> Path:
         return self.root / "results" / f"{_hex(key)}.json"

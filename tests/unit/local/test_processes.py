@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from slipway.errors import TerminalError, TransientError
+from slipway.local.processes import ProcessTable, Service, answers, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[ProcessTable]:
+    table = ProcessTable(tmp_path)
+    yield table
+    table.stop_all()
+
+
+def web_server(port: int) -> Service:
+    url = f"http://127.0.0.1:{port}/"
+    command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port))
+    return Service("web", command, lambda: answers(url))
+
+
+def test_a_started_server_answers_and_is_found_again_by_another_table(
+    table: ProcessTable, tmp_path: Path
+) -> None:
+    process = table.start(web_server(free_port()))
+    assert ProcessTable(tmp_path).find("web") == process
+
+
+def test_starting_twice_starts_once(table: ProcessTable) -> None:
+    service = web_server(free_port())
+    assert table.start(service) == table.start(service)
+
+
+def test_nothing_listens_after_everything_was_stopped(table: ProcessTable) -> None:
+    port = free_port()
+    table.start(web_server(port))
+    assert table.stop_all() == ["web"]
+    assert table.running() == []
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
+def test_a_server_that_ends_at_once_shows_its_log(table: ProcessTable) -> None:
+    command = (sys.executable, "-c", "raise SystemExit('no disk')")
+    with pytest.raises(TransientError, match="no disk"):
+        table.start(Service("broken", command, lambda: False))
+
+
+def test_a_server_that_is_not_ready_in_time_is_ended(table: ProcessTable) -> None:
+    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    service = Service("slow", command, lambda: False, ready_within_seconds=0.5)
+    with pytest.raises(TransientError, match="not ready in time"):
+        table.start(service)
+    assert table.running() == []
+
+
+def test_a_program_that_is_not_installed_is_named(table: ProcessTable) -> None:
+    with pytest.raises(TerminalError, match="there is no nothing-of-the-kind"):
+        table.start(Service("x", ("nothing-of-the-kind",), lambda: True))
+
+
+def test_a_process_that_took_the_id_of_a_dead_one_is_not_ours(table: ProcessTable) -> None:
+    process = table.start(web_server(free_port()))
+    impostor = process.model_copy(update={"started_ticks": process.started_ticks - 1})
+    assert not impostor.alive

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from slipway.cli import app
+from support.specs import PROJECT, write_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+
+
+def test_validate_without_names_checks_every_spec() -> None:
+    done = runner.invoke(app, ["validate"])
+    assert done.exit_code == 0
+    assert "valid digits" in done.stdout
+
+
+def test_validate_names_file_line_and_field(tmp_path: Path) -> None:
+    file = write_spec(tmp_path, extra="sed: 1\n")
+    done = runner.invoke(app, ["validate", str(file)])
+    assert done.exit_code == 1
+    assert "tiny.yaml:12: sed: unknown field; did you mean 'seed'?" in done.stderr
+
+
+def test_validate_gives_json(tmp_path: Path) -> None:
+    files = [write_spec(tmp_path), write_spec(tmp_path, "other", "sed: 1\n")]
+    done = runner.invoke(app, ["validate", "--json", *map(str, files)])
+    found = json.loads(done.stdout)
+    assert found["tiny"] == []
+    assert len(found["other"]) == 1
+
+
+def test_a_model_that_is_not_there_shows_which_are() -> None:
+    done = runner.invoke(app, ["plan", "digts"])
+    assert done.exit_code == 1
+    assert "digits" in done.stderr
+
+
+def test_plan_shows_both_graphs() -> None:
+    done = runner.invoke(app, ["plan", "digits", "--json"])
+    graphs = json.loads(done.stdout)
+    assert graphs["rollout"][0]["task_id"] == "preflight"
+    assert "publish" in [step["task_id"] for step in graphs["build"]]
+    assert "original.train_export" in runner.invoke(app, ["plan", "digits"]).stdout
+
+
+def test_schema_is_the_committed_one() -> None:
+    done = runner.invoke(app, ["schema"])
+    assert done.stdout == (PROJECT / "include/schemas/model.schema.json").read_text()
+
+
+def test_a_model_that_was_never_built_has_no_report(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["report", "digits", "--workspace", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "slipway run digits" in done.stderr
+
+
+def test_an_error_in_json_keeps_standard_output_readable(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["report", "digits", "--json", "--workspace", str(tmp_path)])
+    assert json.loads(done.stdout)["error"]["kind"] == "terminal"
