@@ -63,7 +63,9 @@ def judged(
     )
 
 
-def test_the_original_agrees_with_itself_and_the_server(workspace, original, tmp_path):
+def test_the_original_agrees_with_itself_and_the_server(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     output, evaluation, golden = judged(workspace, tmp_path, original, original)
     accuracy = evaluation.metrics["accuracy"]
     assert accuracy.drop == 0
@@ -80,7 +82,9 @@ def test_the_original_agrees_with_itself_and_the_server(workspace, original, tmp
     assert evaluation.slices["none"].metrics == {}
 
 
-def test_a_spoiled_variant_shows_its_drop_with_an_interval(workspace, original, tmp_path):
+def test_a_spoiled_variant_shows_its_drop_with_an_interval(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     from support.tiny_variants import Linear, saved_model
 
     spoiled = saved_model(workspace, Linear(noise=2.0))
@@ -96,7 +100,7 @@ def test_a_spoiled_variant_shows_its_drop_with_an_interval(workspace, original, 
 
 
 def test_integer_tflite_is_compared_in_real_numbers_and_asked_in_integers(
-    workspace, original, tmp_path
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
 ):
     from support.tiny_variants import tflite
 
@@ -113,7 +117,9 @@ def test_integer_tflite_is_compared_in_real_numbers_and_asked_in_integers(
     assert all(isinstance(number, int) for number in instance)
 
 
-def test_float_tflite_has_the_interface_of_the_original(workspace, original, tmp_path):
+def test_float_tflite_has_the_interface_of_the_original(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     from support.tiny_variants import tflite
 
     _, evaluation, golden = judged(workspace, tmp_path, tflite(workspace, original), original)
@@ -123,39 +129,51 @@ def test_float_tflite_has_the_interface_of_the_original(workspace, original, tmp
     assert [len(request.body["instances"]) for request in golden.requests][-1] == 4
 
 
-def test_the_same_request_gives_the_same_artifact(workspace, original, tmp_path):
+def test_the_same_request_gives_the_same_artifact(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     first = judged(workspace, tmp_path / "a", original, original)
     second = judged(workspace, tmp_path / "b", original, original)
     assert first == second
 
 
-def test_a_metric_of_the_definition_is_used(workspace, original, tmp_path):
+def test_a_metric_of_the_definition_is_used(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     config = {**CONFIG, "metrics": ["worst_class"]}
     _, evaluation, _ = judged(workspace, tmp_path, original, original, config)
     assert 0 < evaluation.metrics["worst_class"].value <= 1
 
 
-def test_an_unknown_metric_names_the_nearest(workspace, original, tmp_path):
-    with pytest.raises(TerminalError, match="'acuracy'.*did you mean accuracy") as error:
+def test_an_unknown_metric_names_the_nearest(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
+    with pytest.raises(TerminalError, match=r"'acuracy'.*did you mean accuracy") as error:
         judged(workspace, tmp_path, original, original, {**CONFIG, "metrics": ["acuracy"]})
     assert error.value.subject == "acuracy"
 
 
-def test_an_unknown_signature_names_the_known_one(workspace, original, tmp_path):
+def test_an_unknown_signature_names_the_known_one(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     config = {**CONFIG, "signature": "serving"}
     with pytest.raises(TerminalError, match=r"no signature 'serving'.*serving_default"):
         judged(workspace, tmp_path, original, original, config)
 
 
-def test_outputs_that_are_not_finite_name_the_variant_and_the_tensor(workspace, original, tmp_path):
+def test_outputs_that_are_not_finite_name_the_variant_and_the_tensor(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     from support.tiny_variants import Linear, saved_model
 
     broken = saved_model(workspace, Linear(scale=float("nan")))
-    with pytest.raises(TerminalError, match="candidate: output probabilities is NaN.*120 of 120"):
+    with pytest.raises(TerminalError, match=r"candidate: output probabilities is NaN.*120 of 120"):
         judged(workspace, tmp_path, broken, original)
 
 
-def test_data_of_the_wrong_shape_names_the_input(workspace, original, tmp_path):
+def test_data_of_the_wrong_shape_names_the_input(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     from support.tiny_variants import DEFINITION
 
     text = DEFINITION.replace("features.astype(", "features[:, :3].astype(")
@@ -164,7 +182,9 @@ def test_data_of_the_wrong_shape_names_the_input(workspace, original, tmp_path):
     assert error.value.subject == "features"
 
 
-def test_a_variant_with_other_outputs_names_them(workspace, original, tmp_path):
+def test_a_variant_with_other_outputs_names_them(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     import tensorflow as tf
 
     from support.tiny_variants import Linear, saved_model
@@ -179,10 +199,12 @@ def test_a_variant_with_other_outputs_names_them(workspace, original, tmp_path):
         judged(workspace, tmp_path, narrow, original)
 
 
-def test_a_damaged_file_names_the_variant(workspace, original, tmp_path):
+def test_a_damaged_file_names_the_variant(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
     folder = tmp_path / "damaged"
     (folder / "tflite").mkdir(parents=True)
     (folder / "tflite" / "model.tflite").write_bytes(b"not a model")
     damaged = ArtifactRef(kind="tflite", digest="0", uri=str(folder), size_bytes=11)
-    with pytest.raises(TerminalError, match="candidate: .*cannot be loaded"):
+    with pytest.raises(TerminalError, match=r"candidate: .*cannot be loaded"):
         judged(workspace, tmp_path / "run", damaged, original)

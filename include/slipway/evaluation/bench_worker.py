@@ -1,0 +1,277 @@
+"""The process that measures: python -m slipway.evaluation.bench_worker FOLDER.
+
+It imports the runtimes once, starts none, and forks a child for every measurement. So each
+variant's memory is measured in a process of its own, and each number of threads is set before
+TensorFlow's pools exist. A child that dies costs its measurement only.
+
+FOLDER holds jobs.json and <variant>.npz; results.json is written there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import random
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipway.contracts import Contract
+from slipway.evaluation.timing import Budget, take_turns, throughput_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slipway.evaluation.facts import TensorFacts
+    from slipway.evaluation.runner import Runner
+    from slipway.evaluation.signatures import Arrays
+    from slipway.serving.server.signatures import Servable
+
+_PR_SET_PDEATHSIG = 1
+_WARM_CALLS = 20
+
+
+class Job(Contract):
+    """One variant to measure.
+
+    Attributes:
+        variant: Its name; its inputs are in <variant>.npz, encoded, `batch` examples.
+        servable: The folder that a server loads.
+        tflite: Whether that is a TFLite model.
+        signature: The signature to run.
+        batch: Examples of a batch for the throughput.
+    """
+
+    variant: str
+    servable: str
+    tflite: bool
+    signature: str
+    batch: int
+
+
+class Jobs(Contract):
+    """Everything to measure, and for how long.
+
+    Attributes:
+        jobs: The variants.
+        seed: Of the order in which they take turns.
+        cores: Threads of the measurement with all threads.
+        budget: How long to time single calls, for each number of threads.
+        throughput_seconds: Time for all variants' throughput together.
+    """
+
+    jobs: tuple[Job, ...]
+    seed: int
+    cores: int
+    budget: Budget = Budget()
+    throughput_seconds: float = 3.0
+
+
+class Results(Contract):
+    """What was measured, by variant.
+
+    Attributes:
+        single_thread: Nanoseconds of each call, batch of one, with one thread.
+        all_threads: The same with a thread a core.
+        throughput: Examples a second with a thread a core.
+        memory: Peak rise in bytes.
+        failures: Why a variant could not be measured.
+    """
+
+    single_thread: dict[str, list[int]]
+    all_threads: dict[str, list[int]]
+    throughput: dict[str, float]
+    memory: dict[str, int | None]
+    failures: dict[str, str]
+
+
+def measure(folder: Path) -> Results:
+    """Measure every job of the folder; see the module."""
+    jobs = Jobs.model_validate_json((folder / "jobs.json").read_text("utf-8"))
+    memory: dict[str, int | None] = {}
+    failures: dict[str, str] = {}
+    usable = []
+    for job in jobs.jobs:
+        value, problem = in_child(partial(peak_memory, folder, job))
+        if problem:
+            failures[job.variant] = problem
+            continue
+        memory[job.variant] = value
+        usable.append(job)
+    asked = jobs.model_copy(update={"jobs": tuple(usable)})
+    single = _timed(in_child(partial(time_variants, folder, asked, 1)))
+    every = _timed(in_child(partial(time_variants, folder, asked, jobs.cores)))
+    return Results(
+        single_thread=single["samples"],
+        all_threads=every["samples"],
+        throughput=every["throughput"],
+        memory=memory,
+        failures=failures,
+    )
+
+
+def in_child(work: Callable[[], Any]) -> tuple[Any, str]:
+    """Do work in a fork of this process.
+
+    Returns:
+        What it gave, and why it gave nothing; the latter is "" if all went well.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer_and_end(work, reading, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        text = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status < 0:
+        return None, f"its process was ended by {signal.Signals(-status).name}"
+    if not text:
+        return None, f"its process ended with status {status}"
+    answer = json.loads(text)
+    return answer.get("value"), answer.get("problem", "")
+
+
+def peak_memory(folder: Path, job: Job) -> int | None:
+    """Bytes by which the resident memory rises at most while a variant is loaded and answers."""
+    if not job.tflite:
+        _start_tensorflow()
+    before = _status_bytes("VmRSS")
+    runner = open_served(job, threads=1)
+    one, many = _inputs(folder, job, runner)
+    for _ in range(_WARM_CALLS):
+        runner.signature.call(one)
+    runner.signature.call(many)
+    peak = _status_bytes("VmHWM")
+    return None if before is None or peak is None else max(0, peak - before)
+
+
+def time_variants(folder: Path, jobs: Jobs, threads: int) -> dict[str, Any]:
+    """Time every variant in turns, so that whatever slows the machine slows all of them.
+
+    Returns:
+        "samples": nanoseconds by variant; "throughput": examples a second, measured only with more
+        than one thread or on one core.
+    """
+    order = random.Random(jobs.seed)  # noqa: S311  # the order of turns, nothing secret
+    single: dict[str, Callable[[], Any]] = {}
+    batched: dict[str, Callable[[], Any]] = {}
+    for job in jobs.jobs:
+        runner = open_served(job, threads)
+        one, many = _inputs(folder, job, runner)
+        single[job.variant] = partial(runner.signature.call, one)
+        batched[job.variant] = partial(runner.signature.call, many)
+    for call in (*single.values(), *batched.values()):
+        for _ in range(_WARM_CALLS):
+            call()
+    gc.disable()
+    samples = take_turns(single, jobs.budget, order)
+    throughput = {}
+    if threads == jobs.cores:
+        sizes = {job.variant: job.batch for job in jobs.jobs}
+        throughput = throughput_of(batched, sizes, jobs.throughput_seconds, order)
+    return {"samples": samples, "throughput": throughput}
+
+
+class _Served:
+    """A signature of a servable; inputs come encoded, so scales do not matter here."""
+
+    def __init__(self, servable: Servable, signature: str) -> None:
+        from slipway.evaluation.facts import TensorFacts
+        from slipway.serving.server.signatures import find_signature
+
+        found = find_signature(servable, signature)
+        self._run = partial(servable.run, signature)
+        self.inputs = {
+            name: TensorFacts(dtype=spec.dtype, shape=spec.shape or ())
+            for name, spec in found.inputs.items()
+        }
+        self.outputs: dict[str, TensorFacts] = {}
+
+    def call(self, inputs: Arrays) -> dict[str, Any]:
+        return self._run(inputs)  # type: ignore[return-value]  # a dict, by both backends
+
+
+def open_served(job: Job, threads: int) -> Runner:
+    """A variant as Slipway's model server loads it, without the network."""
+    from slipway.evaluation.runner import Runner
+    from slipway.serving.server.flags import ServerFlags
+    from slipway.serving.server.loaders import Loader
+    from slipway.serving.server.metrics import Metrics
+
+    flags = ServerFlags(
+        prefer_tflite_model=job.tflite,
+        enable_model_warmup=False,
+        tensorflow_intra_op_parallelism=threads,
+        tensorflow_inter_op_parallelism=threads,
+    )
+    servable = Loader(flags, Metrics()).load(Path(job.servable))
+    return Runner(job.variant, _Served(servable, job.signature))
+
+
+def _inputs(folder: Path, job: Job, runner: Runner) -> tuple[dict[str, Any], dict[str, Any]]:
+    import numpy as np
+
+    with np.load(folder / f"{job.variant}.npz") as file:
+        many = runner.encode({name: file[name] for name in file.files})
+    return {name: values[:1] for name, values in many.items()}, many
+
+
+def _start_tensorflow() -> None:
+    """Run a first graph, so that what the runtime itself takes is there before the variant."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        session.run(tf.matmul(tf.ones((8, 8)), tf.ones((8, 8))))
+
+
+def _status_bytes(field: str) -> int | None:
+    for line in Path("/proc/self/status").read_text("ascii").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _answer_and_end(work: Callable[[], Any], reading: int, writing: int) -> None:
+    _die_with_parent()
+    os.close(reading)
+    try:
+        answer: dict[str, Any] = {"value": work()}
+    except Exception as error:  # noqa: BLE001  # the edge of a process: the other side is told
+        answer = {"problem": f"{type(error).__name__}: {error}"}
+    with os.fdopen(writing, "w") as pipe:
+        json.dump(answer, pipe)
+    os._exit(0)
+
+
+def _timed(outcome: tuple[Any, str]) -> dict[str, Any]:
+    value, problem = outcome
+    if problem:
+        sys.exit(f"the variants could not be timed: {problem}")
+    found: dict[str, Any] = value
+    return found
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    """Measure the folder that the command line names."""
+    _die_with_parent()
+    # Imported, not started: the children inherit the code and set up the threads themselves.
+    import ai_edge_litert.interpreter
+    import tensorflow as tf
+
+    del ai_edge_litert
+    tf.get_logger().setLevel("ERROR")
+    folder = Path(sys.argv[1])
+    measure(folder).write(folder / "results.json")
+
+
+if __name__ == "__main__":
+    main()
