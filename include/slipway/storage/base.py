@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -158,23 +159,43 @@ class Store(ABC):
     def check_access(self) -> None:
         """Proves that this store can be listed, written, read and deleted from, by doing so.
 
+        Also that it honours conditional writes, on which version numbers and channels stand: some
+        servers that speak S3 ignore the condition.
+
         Raises:
-            TerminalError: Wrong key, no right or no bucket, with the action that failed; within
-                10 seconds.
+            TerminalError: Wrong key, no right or no bucket, with the action that failed, or
+                conditions are ignored; within 10 seconds.
             TransientError: The endpoint does not answer, after the retry budget of the store.
         """
-        probe = "_slipway_access_probe"
+        probe = f"_slipway_access_probe/{uuid.uuid4().hex}"
         self.list_folders("")
-        self.put(probe, b"slipway")
-        found = self.get(probe)
-        self.delete(probe)
-        # None: another process's probe was deleted in between, which proves as much
-        if found is not None and found.data != b"slipway":
+        written = self.put(probe, b"slipway", if_absent=True)
+        try:
+            self._expect_refusal(probe, if_absent=True)
+            self.put(probe, b"slipway 2", if_match=written)
+            self._expect_refusal(probe, if_match=written)
+            found = self.get(probe)
+        finally:
+            self.delete(probe)
+        if found is None or found.data != b"slipway 2":
             raise TerminalError(
                 f"{self.uri} does not return what was written to it.",
                 hint="Check what stands between Slipway and the store: a cache or a proxy.",
                 subject=self.uri,
             )
+
+    def _expect_refusal(
+        self, path: str, *, if_absent: bool = False, if_match: str | None = None
+    ) -> None:
+        try:
+            self.put(path, b"wrong", if_absent=if_absent, if_match=if_match)
+        except PreconditionFailed:
+            return
+        raise TerminalError(
+            f"{self.uri} ignores conditional writes (If-Match, If-None-Match).",
+            hint="Publish to a server that honours them: AWS S3, a current MinIO, Ceph, SeaweedFS.",
+            subject=self.uri,
+        )
 
 
 def clean_path(path: str) -> str:

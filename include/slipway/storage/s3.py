@@ -51,6 +51,7 @@ _REQUEST_SECONDS = 600
 _PARALLEL_FILES = 8
 # S3 wants parts of 5 MiB at least; smaller files go in one request.
 _PART_BYTES = 8 << 20
+_PARALLEL_PARTS = 4
 
 
 def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:

@@ -11,6 +11,7 @@ from slipway.errors import SlipwayError, TerminalError, TransientError
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _HINTS = {
+    "NotImplemented": "This server lacks what S3 has; conditional writes are the usual reason.",
     "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID: this endpoint does not know the key.",
     "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY: it does not belong to the key's id.",
     "ExpiredToken": "Get new temporary keys: these have expired.",
@@ -18,8 +19,9 @@ _HINTS = {
     "PermanentRedirect": "Set AWS_REGION to the region of the bucket.",
     "AuthorizationHeaderMalformed": "Set AWS_REGION to the region of the bucket.",
 }
-# Redirects and requests that stay wrong; timeouts, conflicts and throttling may pass.
-_FINAL_STATUS = set(range(300, 500)) - {408, 409, 429}
+# Redirects, requests that stay wrong, what is not implemented; timeouts, conflicts and throttling
+# may pass.
+_FINAL_STATUS = set(range(300, 500)) - {408, 409, 429} | {501}
 
 
 def refuse_missing_bucket(error: FileNotFoundError) -> None:

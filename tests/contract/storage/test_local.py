@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contract.storage.suite import StoreContract
 from slipway.errors import TerminalError
 from slipway.storage import Store, open_store
+from slipway.storage.local import LocalStore
 
 
 class TestLocalStore(StoreContract):
@@ -53,6 +54,22 @@ def test_a_killed_writer_leaves_no_object(tmp_path: Path):
     assert found.data == b"old"
     assert [info.path for info in store.list("")] == ["x"]
     assert store.put("x", b"new", if_match=found.etag)
+
+
+class Careless(LocalStore):
+    """Ignores conditions, as some servers do."""
+
+    def put(
+        self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
+    ) -> str:
+        del if_absent, if_match
+        return super().put(path, data)
+
+
+def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path):
+    with pytest.raises(TerminalError, match="ignores conditional writes"):
+        Careless(tmp_path).check_access()
+    assert list(LocalStore(tmp_path).list("")) == []
 
 
 paths = st.sampled_from(["a", "b/1", "b/2", "c/d/e"])
