@@ -1,0 +1,1 @@
+"""Everything that knows Airflow: specs become DAGs, steps become tasks."""

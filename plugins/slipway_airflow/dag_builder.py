@@ -1,0 +1,251 @@
+r"""Specs become DAGs: the only place that makes tasks.
+
+<model>__build     check -> each variant's group (make, validate) -> benchmark -> select -> publish
+<model>__rollout   preflight -> deploy -> probe -> health -> promote -> stable
+\-> rollback
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
+
+from slipway.errors import SlipwayError, TerminalError
+from slipway.spec.loader import load_spec, spec_files
+from slipway.spec.plan import plan_build, plan_rollout
+from slipway_airflow import docs
+from slipway_airflow.assets import model_asset
+from slipway_airflow.failures import RETRY_POLICY, retry_arguments
+from slipway_airflow.operators.broken_spec import BrokenSpecOperator
+from slipway_airflow.operators.registry import OPERATORS
+from slipway_airflow.sensors.model_health import HEALTH, ModelHealthSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from airflow.sdk import BaseOperator
+
+    from slipway.spec.model import ModelSpec
+    from slipway.spec.plan import PlannedStep
+
+log = logging.getLogger(__name__)
+
+BUILD, ROLLOUT = "build", "rollout"
+BROKEN_TAG = "broken-spec"
+STABLE = "stable"
+
+# The gate is Airflow's own, so it is not in the plan; it stands after this step.
+_BEFORE_HEALTH = "probe"
+_NO_ID = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def build_dags(folder: Path) -> dict[str, DAG]:
+    """The DAGs of every spec in a folder, by DAG id.
+
+    A worker that runs one task reads that task's model only. A spec that cannot be used costs its
+    own model only: one DAG that says what is wrong stands in its place.
+    """
+    dags: dict[str, DAG] = {}
+    with _no_collection():
+        for file in _wanted(folder):
+            dags |= {dag.dag_id: dag for dag in _dags_of(file)}
+    return dags
+
+
+def build_dag(spec: ModelSpec, file: Path) -> DAG:
+    """The DAG from training to publishing."""
+    dag = _dag(spec, BUILD, schedule=spec.schedule, doc_md=docs.build_doc(spec))
+    groups: dict[str, TaskGroup] = {}
+    tasks: dict[str, BaseOperator] = {}
+    common = _common_arguments(spec, file, dag)
+    for planned in plan_build(spec):
+        group_id, _, name = planned.task_id.rpartition(".")
+        if group_id and group_id not in groups:
+            groups[group_id] = _variant_group(spec, group_id, dag)
+        arguments: dict[str, Any] = {"task_group": groups[group_id]} if group_id else {}
+        if planned.step == "publish":
+            arguments["outlets"] = [model_asset(spec.model)]
+        task = _task(planned, name, **common, **arguments)
+        _set_upstream(task, [tasks[needed] for needed in planned.needs])
+        tasks[planned.task_id] = task
+    # Set before, Airflow would copy it once for each task, which doubles the time that this takes.
+    dag.params["force"] = Param(False, type="boolean", title="Compute everything anew")
+    return dag
+
+
+def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
+    """The DAG from a published version to a stable one.
+
+    `stable` comes after promote and is a leaf, so a run that did not promote ends as failed, also
+    when rollback, the other leaf, did its work.
+    """
+    dag = _dag(spec, ROLLOUT, schedule=[model_asset(spec.model)], doc_md=docs.rollout_doc(spec))
+    common = _common_arguments(spec, file, dag)
+    tasks: dict[str, BaseOperator] = {}
+    for planned in _with_reports(plan_rollout(spec)):
+        rollback = planned.step == "rollback"
+        rule = {"trigger_rule": TriggerRule.ONE_FAILED} if rollback else {}
+        before = list(tasks.values())
+        task = _task(planned, planned.task_id, **common, **rule)
+        _set_upstream(task, before[1:] if rollback else before[-1:])
+        tasks[planned.task_id] = task
+        if planned.step == _BEFORE_HEALTH:
+            tasks[HEALTH] = _health(spec, dag)
+            _set_upstream(tasks[HEALTH], [task])
+    stable = EmptyOperator(
+        task_id=STABLE,
+        dag=dag,
+        owner=spec.owner,
+        doc_md="The version is stable. Fails with the rollout, so that a rollback is no success.",
+    )
+    _set_upstream(stable, [tasks["promote"]])
+    dag.params["version"] = Param(
+        None,
+        type=["integer", "null"],
+        minimum=1,
+        title="Version",
+        description="The version to roll out; empty: the newest that is published.",
+    )
+    dag.params["digest"] = Param(
+        None,
+        type=["string", "null"],
+        pattern="^(sha256:)?[0-9a-f]{64}$",
+        title="Digest",
+        description="What the version must hold; empty: what its manifest says.",
+    )
+    return dag
+
+
+def broken_dag(file: Path, error: SlipwayError) -> DAG:
+    """The DAG that stands in for a spec that cannot be used."""
+    dag = DAG(
+        f"{_NO_ID.sub('_', file.stem)}__{BUILD}",
+        schedule=None,
+        catchup=False,
+        description=f"{file.name} cannot be used",
+        doc_md=docs.broken_doc(file.name, error),
+        tags={"slipway", BROKEN_TAG},
+    )
+    BrokenSpecOperator(
+        task_id="spec",
+        error=error,
+        dag=dag,
+        retry_policy=RETRY_POLICY,
+        doc_md=docs.broken_doc(file.name, error),
+    )
+    return dag
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """All that is made meanwhile stays: a search for garbage would take a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _wanted(folder: Path) -> list[Path]:
+    dag_id = get_parsing_context().dag_id
+    if dag_id is not None:
+        own = folder / f"{dag_id.rpartition('__')[0]}.yaml"
+        if own.is_file():
+            return [own]
+    return spec_files(folder)
+
+
+def _dags_of(file: Path) -> list[DAG]:
+    try:
+        spec = load_spec(file)
+        return [build_dag(spec, file), rollout_dag(spec, file)]
+    except SlipwayError as error:
+        return [broken_dag(file, error)]
+    except Exception as error:  # whatever it is, it must not cost the other models
+        log.exception("%s cannot become DAGs", file)
+        return [broken_dag(file, _refused(file, error))]
+
+
+def _refused(file: Path, error: Exception) -> TerminalError:
+    return TerminalError(
+        f"{file.name}: Airflow refuses it: {type(error).__name__}: {error}",
+        hint="correct the spec; the traceback is in the DAG processor's log",
+        subject=str(file),
+    )
+
+
+def _dag(spec: ModelSpec, kind: str, *, schedule: Any, doc_md: str) -> DAG:
+    return DAG(
+        f"{spec.model}__{kind}",
+        schedule=schedule,
+        catchup=False,
+        # Two runs at once would only wait for each other's keys, or fight for the label.
+        max_active_runs=1,
+        max_active_tasks=spec.execution.parallel_steps,
+        description=spec.description or None,
+        doc_md=doc_md,
+        tags={"slipway", kind, spec.model},
+    )
+
+
+def _common_arguments(spec: ModelSpec, file: Path, dag: DAG) -> dict[str, Any]:
+    own = {"spec": spec, "spec_file": file, "dag": dag, "owner": spec.owner}
+    return own | retry_arguments(spec.execution)
+
+
+def _task(planned: PlannedStep, task_id: str, **arguments: Any) -> BaseOperator:
+    if planned.tolerant:
+        arguments.setdefault("trigger_rule", TriggerRule.ALL_DONE)
+    return OPERATORS[planned.step](
+        task_id=task_id, planned=planned, doc_md=docs.step_doc(planned), **arguments
+    )
+
+
+def _set_upstream(task: BaseOperator, before: Sequence[BaseOperator]) -> None:
+    """As `task.set_upstream`, which hashes the whole DAG, its assets too, for each end of an edge.
+
+    That is a fifth of the time that a thousand specs take to become DAGs.
+    """
+    for other in before:
+        task.upstream_task_ids.add(other.task_id)
+        other.downstream_task_ids.add(task.task_id)
+
+
+def _variant_group(spec: ModelSpec, variant: str, dag: DAG) -> TaskGroup:
+    made = spec.variants.get(variant)
+    tooltip = f"from {made.source} by {made.technique}" if made else "the model as trained"
+    return TaskGroup(variant, dag=dag, parent_group=dag.task_group, tooltip=tooltip)
+
+
+def _health(spec: ModelSpec, dag: DAG) -> BaseOperator:
+    return ModelHealthSensor(
+        task_id=HEALTH,
+        spec=spec,
+        dag=dag,
+        owner=spec.owner,
+        doc_md="Judges the canary by Prometheus until its verdict is final; only healthy goes on.",
+        **retry_arguments(spec.execution),
+    )
+
+
+def _with_reports(plan: list[PlannedStep]) -> list[PlannedStep]:
+    """The steps of a rollout, each told how all before it ended, the health gate too."""
+    told: list[PlannedStep] = []
+    before: list[str] = []
+    for planned in plan:
+        tolerant = planned.tolerant or planned.step == "rollback"
+        told.append(replace(planned, reports=tuple(before), tolerant=tolerant))
+        before.append(planned.task_id)
+        if planned.step == _BEFORE_HEALTH:
+            before.append(HEALTH)
+    return told

@@ -1,0 +1,1 @@
+"""Airflow connections as what a step's process reads."""

@@ -1,0 +1,147 @@
+"""Airflow connections as environment variables of a step's process.
+
+A connection wins. Without it the worker's own environment is taken, if it holds what is needed.
+Nothing from here may be logged: the values are secrets.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from slipway.errors import TerminalError
+from slipway.storage.credentials import StoreCredentials
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+MODEL_SERVER_URL = "SLIPWAY_MODEL_SERVER_URL"
+MODEL_CONFIG_FILE = "SLIPWAY_MODEL_CONFIG_FILE"
+PROMETHEUS_URL = "SLIPWAY_PROMETHEUS_URL"
+
+
+def bucket_environment(connection_id: str, base_uri: str) -> dict[str, str]:
+    """The AWS variables for a bucket; nothing for a local folder.
+
+    The connection's login and password are the keys; region_name, endpoint_url and
+    aws_session_token are read from its extra field. Without a login the keys are left to the
+    platform's identity.
+
+    Raises:
+        TerminalError: if there is neither the connection nor AWS_ACCESS_KEY_ID, or the connection
+            assumes a role.
+    """
+    if not base_uri.startswith("s3://"):
+        return {}
+    connection = _find(connection_id)
+    if connection is None:
+        if StoreCredentials.from_environment().access_key_id:
+            return {}
+        raise _missing(connection_id, f"the bucket of {base_uri}", "AWS_ACCESS_KEY_ID")
+    extra = connection.extra_dejson
+    if extra.get("role_arn"):
+        raise TerminalError(
+            f"the connection {connection_id} assumes a role, which Slipway does not do itself",
+            hint="give the worker that role, or put keys into the connection's login and password",
+            subject=connection_id,
+        )
+    credentials = StoreCredentials.model_validate(
+        {
+            "access_key_id": connection.login or None,
+            "secret_access_key": connection.password or None,
+            "session_token": extra.get("aws_session_token") or None,
+            "region": extra.get("region_name") or None,
+            "endpoint_url": extra.get("endpoint_url") or None,
+        }
+    )
+    environment = credentials.to_environment()
+    if credentials.access_key_id:
+        # Keys of the connection must not be completed by a token of the worker's own identity.
+        environment.setdefault("AWS_SESSION_TOKEN", "")
+    return environment
+
+
+def model_server_environment(connection_id: str) -> dict[str, str]:
+    """Address of the model server's REST API, and its model config file if one is named.
+
+    Raises:
+        TerminalError: if there is neither the connection nor SLIPWAY_MODEL_SERVER_URL, or the
+            connection names no host.
+    """
+    connection = _find(connection_id)
+    if connection is None:
+        if os.environ.get(MODEL_SERVER_URL):
+            return {}
+        raise _missing(connection_id, "the model server", MODEL_SERVER_URL)
+    environment = {MODEL_SERVER_URL: http_address(connection)}
+    file = connection.extra_dejson.get("model_config_file")
+    if file:
+        environment[MODEL_CONFIG_FILE] = str(file)
+    return environment
+
+
+def prometheus(connection_id: str) -> tuple[str, tuple[str, str] | None]:
+    """Address of Prometheus, and user and password if the connection has a login.
+
+    Raises:
+        TerminalError: if there is neither the connection nor SLIPWAY_PROMETHEUS_URL, or the
+            connection names no host.
+    """
+    return _prometheus(connection_id, _find(connection_id))
+
+
+async def async_prometheus(connection_id: str) -> tuple[str, tuple[str, str] | None]:
+    """As `prometheus`, for the triggerer's event loop."""
+    try:
+        connection = await BaseHook.aget_connection(connection_id)
+    except AirflowNotFoundException:
+        connection = None
+    return _prometheus(connection_id, connection)
+
+
+def http_address(connection: Connection) -> str:
+    """The address that an HTTP connection names: http(s)://host:port, without credentials.
+
+    Raises:
+        TerminalError: if it names no host.
+    """
+    host = (connection.host or "").rstrip("/")
+    if not host:
+        raise TerminalError(
+            f"the connection {connection.conn_id} names no host",
+            hint="set its host, and its port if there is one",
+            subject=connection.conn_id,
+        )
+    if "://" not in host:
+        host = f"{connection.schema or 'http'}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host
+
+
+def _prometheus(
+    connection_id: str, connection: Connection | None
+) -> tuple[str, tuple[str, str] | None]:
+    if connection is None:
+        address = os.environ.get(PROMETHEUS_URL)
+        if address:
+            return address.rstrip("/"), None
+        raise _missing(connection_id, "Prometheus", PROMETHEUS_URL)
+    login = (connection.login, connection.password or "") if connection.login else None
+    return http_address(connection), login
+
+
+def _find(connection_id: str) -> Connection | None:
+    try:
+        return BaseHook.get_connection(connection_id)
+    except AirflowNotFoundException:
+        return None
+
+
+def _missing(connection_id: str, of: str, variable: str) -> TerminalError:
+    return TerminalError(
+        f"there is no Airflow connection {connection_id} for {of}",
+        hint=f"add it, for example as AIRFLOW_CONN_{connection_id.upper()}, or set {variable}",
+        subject=connection_id,
+    )

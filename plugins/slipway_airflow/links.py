@@ -1,0 +1,91 @@
+"""Buttons on tasks: the report, the published version, the evidence, the queries.
+
+A link is made on the worker when its task ends, and kept; the UI only shows it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from airflow.sdk import BaseOperatorLink, conf
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+PREFIX = "/slipway"
+
+
+class ReportLink(BaseOperatorLink):
+    """The report on all variants."""
+
+    name = "Report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Address of report.html; empty if the task left none."""
+        result = getattr(operator, "result", None)
+        if result is None or result.artifact is None:
+            return ""
+        return _page("reports", result.model, result.artifact.digest.removeprefix("sha256:"))
+
+
+class VersionLink(BaseOperatorLink):
+    """The version in the bucket."""
+
+    name = "Version"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Address of the version's manifest; empty if no version is settled."""
+        return _version_page("versions", operator)
+
+
+class EvidenceLink(BaseOperatorLink):
+    """What decided the rollouts of the version."""
+
+    name = "Evidence"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Address of the evidence; empty if no version is settled."""
+        return _version_page("rollouts", operator)
+
+
+class PrometheusLink(BaseOperatorLink):
+    """The queries that decide, as graphs in Prometheus."""
+
+    name = "Prometheus"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Address of a graph of every query; empty if none was asked."""
+        # The address is a connection, which only the worker may read.
+        from slipway_airflow.hooks.connections import prometheus
+
+        queries: dict[str, str] = getattr(operator, "queries", {})
+        if not queries:
+            return ""
+        policy = operator.spec.rollout.health  # type: ignore[attr-defined]  # on the sensor only
+        minutes = -(-policy.timeout_seconds // 60)
+        fields: dict[str, str] = {}
+        for index, query in enumerate(queries.values()):
+            fields[f"g{index}.expr"] = query
+            fields[f"g{index}.tab"] = "0"
+            fields[f"g{index}.range_input"] = f"{minutes}m"
+        return f"{prometheus(policy.connection)[0]}/graph?{urlencode(fields)}"
+
+
+def _version_page(kind: str, operator: Any) -> str:
+    version = _settled_version(operator)
+    return _page(kind, operator.spec.model, str(version)) if version else ""
+
+
+def _settled_version(operator: Any) -> Any:
+    result = getattr(operator, "result", None)
+    if result is not None and "version" in result.details:
+        return result.details["version"]
+    request: dict[str, Any] = getattr(operator, "request", None) or {}
+    return request.get("parameters", {}).get("version")
+
+
+def _page(*parts: str) -> str:
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return f"{base}{PREFIX}/{'/'.join(quote(part, safe='') for part in parts)}"

@@ -1,0 +1,1 @@
+"""One operator for each step of the way, named for it."""

@@ -1,0 +1,122 @@
+"""What every operator does: build the request, run the step elsewhere, hand on the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from slipway.errors import SlipwayError
+from slipway.requests import build_request
+from slipway.workspace import default_workspace
+from slipway_airflow.hooks.connections import bucket_environment, model_server_environment
+from slipway_airflow.outcomes import leave_failure, outcomes_of
+from slipway_airflow.runtimes import runtime_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from airflow.sdk import Context
+
+    from slipway.contracts import StepOutcome, StepRequest, StepResult
+    from slipway.spec.model import ModelSpec
+    from slipway.spec.plan import PlannedStep
+    from slipway_airflow.runtimes.base import Runtime
+
+
+class StepOperator(BaseOperator):
+    """Runs one planned step in a process of its own.
+
+    Returns the StepResult as JSON. Before it fails it leaves the StepFailure under the XCom key
+    `failure`, for the steps that decide on failed ones too.
+
+    Args:
+        spec: The model's spec.
+        spec_file: Where it stands.
+        planned: The step.
+
+    Attributes:
+        request: The StepRequest as JSON, once it is known: shown by the UI as rendered template.
+        result: The StepResult, once there is one: the links are made from it.
+        needs_bucket: Whether the step's process gets the bucket's credentials.
+        needs_model_server: Whether it gets the model server's address.
+    """
+
+    # What the operator shows is made while it runs, from what other tasks left, so the rendered
+    # fields are stored again after it ran. Options are no templates: PromQL is full of braces.
+    template_fields: Sequence[str] = ("request",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
+    overwrite_rtif_after_execution = True
+    ui_color = "#dbe9f4"
+
+    needs_bucket: ClassVar[bool] = False
+    needs_model_server: ClassVar[bool] = False
+
+    # Only a task that runs has these; thousands of tasks are made only to be looked at.
+    request: dict[str, Any] | None = None
+    result: StepResult | None = None
+    _runtime: Runtime | None = None
+
+    def __init__(
+        self, *, spec: ModelSpec, spec_file: Path, planned: PlannedStep, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.spec_file = spec_file
+        self.planned = planned
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the step; its StepResult as JSON.
+
+        Raises:
+            SlipwayError: the step's failure; `failures.RETRY_POLICY` decides what follows.
+        """
+        try:
+            self.result = result = self._run(context)
+        except SlipwayError as error:
+            leave_failure(context, error)
+            raise
+        self._after(context, result)
+        return result.model_dump(mode="json")
+
+    def on_kill(self) -> None:
+        """End the step and everything that it started."""
+        if self._runtime is not None:
+            self._runtime.stop()
+
+    def _run(self, context: Context) -> StepResult:
+        request = self._request(context)
+        self.request = request.model_dump(mode="json")
+        self._runtime = runtime_for(self.spec.execution)
+        return self._runtime.run(request, environment=self._environment(), on_line=self.log.info)
+
+    def _request(self, context: Context) -> StepRequest:
+        return build_request(
+            self.spec,
+            self.spec_file,
+            self.planned,
+            self._outcomes(context),
+            workspace=default_workspace(),
+            parameters=self._parameters(context),
+            force=bool(context["params"].get("force", False)),
+        )
+
+    def _outcomes(self, context: Context) -> dict[str, StepOutcome]:
+        wanted = [*self.planned.inputs.values(), *self.planned.reports]
+        return outcomes_of(context, wanted)
+
+    def _parameters(self, context: Context) -> dict[str, Any]:
+        return {"dag_id": self.dag_id, "run_id": context["run_id"]}
+
+    def _environment(self) -> dict[str, str]:
+        publish = self.spec.publish
+        environment: dict[str, str] = {}
+        if self.needs_bucket:
+            environment |= bucket_environment(publish.connection, publish.base_uri)
+        if self.needs_model_server:
+            environment |= model_server_environment(self.spec.serve.connection)
+        return environment
+
+    def _after(self, context: Context, result: StepResult) -> None:
+        """What a subclass does with the result before it is handed on."""

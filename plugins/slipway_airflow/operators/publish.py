@@ -1,0 +1,27 @@
+"""Publishes the winner and says so to whoever waits for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slipway_airflow.assets import event_of, model_asset
+from slipway_airflow.links import VersionLink
+from slipway_airflow.operators.base import StepOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from airflow.sdk import BaseOperatorLink, Context
+
+    from slipway.contracts import StepResult
+
+
+class PublishOperator(StepOperator):
+    """Publishes the winner under a version; the asset's event names version and digest."""
+
+    needs_bucket = True
+    operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(),)
+
+    def _after(self, context: Context, result: StepResult) -> None:
+        model = self.spec.model
+        context["outlet_events"][model_asset(model)].extra = event_of(model, result)

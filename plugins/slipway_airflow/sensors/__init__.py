@@ -1,0 +1,1 @@
+"""What waits until something is proven."""

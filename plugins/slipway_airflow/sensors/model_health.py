@@ -1,0 +1,169 @@
+"""The health gate of a rollout."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from slipway.contracts import StepFailure, StepResult
+from slipway.errors import SlipwayError, TerminalError
+from slipway.health import Decision, Judge, JudgeState
+from slipway_airflow.hooks.prometheus import look
+from slipway_airflow.links import PrometheusLink
+from slipway_airflow.outcomes import leave_failure
+from slipway_airflow.triggers.model_health import ModelHealthTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from airflow.sdk import BaseOperatorLink, Context
+
+    from slipway.spec.model import ModelSpec
+
+HEALTH = "health"
+
+# The judge ends by itself at the policy's timeout; this only catches a triggerer that died.
+_SLACK = timedelta(minutes=5)
+
+
+class ModelHealthSensor(BaseSensorOperator):
+    """Judges the canary by Prometheus until its verdict is final.
+
+    Succeeds only if it is healthy, and returns a StepResult whose details hold the `decision`.
+    Otherwise it fails at once and for good, with the decision in the failure's details: unhealthy,
+    inconclusive and error are no reason to try again, and never one to go on.
+
+    Poking and deferred it takes the same looks in the same way.
+
+    Args:
+        spec: The model's spec.
+        deferrable: Whether to wait in the triggerer instead of on a worker.
+
+    Raises:
+        ValueError: for `soft_fail`, `never_fail` and `silent_fail`, which would let an unproven
+            canary pass, and for reschedule mode, which would forget the looks.
+    """
+
+    template_fields: Sequence[str] = ("queries",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"queries": "json"}
+    overwrite_rtif_after_execution = True
+    operator_extra_links: Collection[BaseOperatorLink] = (PrometheusLink(),)
+    ui_color = "#e2f0d9"
+
+    def __init__(self, *, spec: ModelSpec, deferrable: bool = True, **kwargs: Any) -> None:
+        policy = spec.rollout.health
+        super().__init__(poke_interval=policy.interval_seconds, **kwargs)
+        if self.soft_fail or self.never_fail or self.silent_fail:
+            message = "a health gate must fail: soft_fail, never_fail and silent_fail are refused"
+            raise ValueError(message)
+        if self.mode != "poke":
+            message = "reschedule would forget the looks; use deferrable=True to free the worker"
+            raise ValueError(message)
+        self.spec = spec
+        self.deferrable = deferrable
+        self.queries: dict[str, str] = {}
+        self._judge: Judge | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Judge the canary; the StepResult as JSON.
+
+        Raises:
+            TerminalError: if it is not healthy.
+        """
+        try:
+            if self.deferrable:
+                self._defer(context)
+            return super().execute(context)
+        except SlipwayError as error:
+            leave_failure(context, error)
+            raise
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Take one look."""
+        if self._judge is None:
+            self._judge = self._new_judge(context)
+            self.queries = self._judge.queries
+        decision = asyncio.run(look(self._judge, self.spec.rollout.health.connection))
+        if decision is None:
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(decision))
+
+    def decide(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """What follows from the trigger's event."""
+        try:
+            if "failure" in event:
+                raise StepFailure.model_validate(event["failure"]).error()
+            return self._conclude(Decision.model_validate(event["decision"]))
+        except SlipwayError as error:
+            leave_failure(context, error)
+            raise
+
+    def _defer(self, context: Context) -> None:
+        policy = self.spec.rollout.health
+        judge = self._new_judge(context)
+        self.queries = judge.queries
+        trigger = ModelHealthTrigger(
+            connection_id=policy.connection,
+            policy=policy.model_dump(mode="json"),
+            model=self.spec.model,
+            version=_version(context),
+            started_at=judge.state.started_at,
+            probe=_probe(context),
+        )
+        patience = timedelta(seconds=policy.timeout_seconds) + _SLACK
+        self.defer(trigger=trigger, method_name="decide", timeout=patience)
+
+    def _new_judge(self, context: Context) -> Judge:
+        return Judge(
+            self.spec.rollout.health,
+            self.spec.model,
+            _version(context),
+            state=JudgeState(started_at=time.time()),
+            probe=_probe(context),
+        )
+
+    def _conclude(self, decision: Decision) -> dict[str, Any]:
+        self.queries = {
+            result.check.name: result.check.promql
+            for result in decision.results
+            if result.check.promql is not None
+        }
+        for judged in decision.results:
+            self.log.info("%s: %s", judged.verdict, judged.reason)
+        details = {"decision": decision.model_dump(mode="json")}
+        if decision.verdict == "healthy":
+            result = StepResult(step=HEALTH, model=self.spec.model, details=details)
+            return result.model_dump(mode="json")
+        raise TerminalError(
+            f"{self.spec.model}: the canary is {decision.verdict}: {'; '.join(decision.reasons)}",
+            hint=_HINTS[decision.verdict],
+            subject=self.spec.model,
+            details=details,
+        )
+
+
+_HINTS = {
+    "unhealthy": "it is rolled back; the evidence shows every look",
+    "inconclusive": "send more traffic or probe requests, or look longer, and roll out again",
+    "error": "make Prometheus reachable from the triggerer, and roll out again",
+}
+
+
+def _version(context: Context) -> int:
+    settled = context["ti"].xcom_pull(task_ids="preflight")
+    if not settled:
+        raise TerminalError(
+            "preflight has not said which version is the canary",
+            hint="clear preflight and what follows it",
+            subject="preflight",
+        )
+    return int(settled["details"]["version"])
+
+
+def _probe(context: Context) -> dict[str, float] | None:
+    probed = context["ti"].xcom_pull(task_ids="probe")
+    return dict(probed["metrics"]) if probed else None
