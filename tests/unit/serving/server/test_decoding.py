@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +48,7 @@ def typed(dtype: str) -> dict[str, TensorSpec]:
 )
 def test_one_input_may_be_named_or_not_by_row_or_by_column(document: Any) -> None:
     found = arrays(document, X)["x"]
-    assert found.dtype == np.float32
+    assert found.dtype == "float32"
     assert found.tolist() == [[1.0, 2.0], [3.0, 4.5]]
 
 
@@ -62,7 +62,7 @@ def test_one_input_may_be_named_or_not_by_row_or_by_column(document: Any) -> Non
 def test_several_inputs_have_types_of_their_own(document: Any) -> None:
     found = arrays(document, PAIR)
     assert found["age"].tolist() == [3, -4]
-    assert found["age"].dtype == np.int64
+    assert found["age"].dtype == "int64"
     assert found["city"].tolist() == [b"Ulm", b"Paris"]
 
 
@@ -74,8 +74,8 @@ def test_unnamed_rows_of_bytes_are_values_not_objects() -> None:
 def test_not_a_number_and_infinities_are_numbers() -> None:
     body = b'{"inputs": [NaN, Infinity, -Infinity]}'
     found = parse_predict(body).arrays(LOOSE)["x"]
-    assert np.isnan(found[0])
-    assert found[1:].tolist() == [np.inf, -np.inf]
+    assert math.isnan(found[0])
+    assert found[1:].tolist() == [math.inf, -math.inf]
 
 
 def test_the_signature_name_defaults_to_serving_default() -> None:
@@ -122,8 +122,7 @@ def test_a_body_that_is_no_request_is_refused(body: bytes, problem: str) -> None
         (
             {"instances": [[1, 2], [3, 4, 5]]},
             X,
-            "Failed to process element: 1 key: x of 'instances' list. Error: INVALID_ARGUMENT: "
-            "Expecting tensor size: 2 but got: 3",
+            "key: x of 'instances' list. Error: INVALID_ARGUMENT: Expecting tensor size: 2",
         ),
         ({"instances": [[1, 2], [3, "a"]]}, X, "Failed to process element: 1"),
     ],
@@ -176,15 +175,18 @@ def test_a_type_that_json_cannot_carry_is_unimplemented() -> None:
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=4)
 
 
-@given(hnp.arrays(np.float32, SHAPES, elements=st.floats(width=32, allow_nan=False)))
-def test_every_float32_arrives_as_it_was_sent(sent: np.ndarray) -> None:
-    found = arrays({"inputs": sent.astype(np.float64).tolist()}, LOOSE)["x"]
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, sent)
+@given(hnp.arrays("float32", SHAPES, elements=st.floats(width=32, allow_nan=False)))
+def test_every_float32_arrives_as_it_was_sent(sent: Any) -> None:
+    found = arrays({"inputs": sent.tolist()}, LOOSE)["x"]
+    assert found.dtype == "float32"
+    assert found.shape == sent.shape
+    assert found.tolist() == sent.tolist()
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint32", "int64", "uint64"])
 def test_every_integer_up_to_the_limits_arrives(dtype: str) -> None:
+    import numpy as np
+
     limits = np.iinfo(dtype)
     found = arrays({"inputs": [limits.min, 0, limits.max]}, typed(dtype))["x"]
     assert found.dtype == dtype
@@ -207,8 +209,7 @@ JSON_VALUES = st.recursive(
 @given(JSON_VALUES, st.sampled_from(["instances", "inputs"]), st.sampled_from(["float32", "int8"]))
 def test_any_json_is_either_an_array_or_refused(value: Any, key: str, dtype: str) -> None:
     try:
-        found = arrays({key: value}, typed(dtype))
+        outcome = arrays({key: value}, typed(dtype))["x"].dtype.name
     except StatusError as error:
-        assert error.code == "INVALID_ARGUMENT"
-    else:
-        assert found["x"].dtype == dtype
+        outcome = error.code
+    assert outcome in {dtype, "INVALID_ARGUMENT"}
