@@ -41,7 +41,11 @@ def translated(error: Exception, action: str, where: str) -> SlipwayError:
     text = str(error)
     status = int(found[1]) if (found := _STATUS.search(text)) else None
     code = found[1] if (found := _CODE.search(text)) else None
-    answer = f"{status} {code or ''}".strip() if status else text.partition("\n")[0]
+    answer = (
+        f"{status} {code or ''}".strip()
+        if status
+        else text.partition("\n")[0].removeprefix("Generic S3 error: ")
+    )
     message = f"Could not {action} {where}: {answer}."
     refused = isinstance(
         error,

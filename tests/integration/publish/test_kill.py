@@ -111,7 +111,8 @@ def kill_and_finish(uri: str, credentials: StoreCredentials | None, folder: Path
             unfinished += bound is not None and not committed
             finished = publish(store, MODEL, model, variant="original", metrics={}, golden=b"{}")
             assert finished.version == (bound or turn) == turn
-            assert finished.already_published == committed
+            # A request that the dead process had sent may still be carried out after the look.
+            assert finished.already_published or not committed
     finally:
         reader.stop()
     print(f"{unbound} unbound, {unfinished} unfinished, {reader.polls} polls")  # noqa: T201 - see -s
