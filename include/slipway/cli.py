@@ -224,6 +224,33 @@ def _published(model: ModelSpec) -> list[dict[str, Any]]:
     return [version.model_dump(mode="json") for version in found]
 
 
+@app.command()
+def rollout(
+    spec: SpecArgument,
+    version: Annotated[int, typer.Option(min=1, help="A published version.")],
+    allow_older: Annotated[bool, typer.Option(help="May replace a newer stable version.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Roll out a published version: canary, probes, health gate, then promote or roll back."""
+    from slipway.rollout.run import roll_out
+
+    with _clear_errors(as_json=as_json):
+        model = load_spec(find_spec(spec))
+        ended = roll_out(
+            model, version, allow_older=allow_older, say=lambda line: errors.print(line)
+        )
+    if as_json:
+        print_json(ended.model_dump(mode="json"))
+    else:
+        state = "[green]is stable[/]" if ended.promoted else "[red]was rolled back[/]"
+        console.print(f"{ended.model} {ended.version} {state}", highlight=False)
+        for reason in ended.reasons:
+            console.print(f"  {reason}", highlight=False, soft_wrap=True)
+        console.print(f"evidence: {ended.evidence}", soft_wrap=True)
+    if not ended.promoted:
+        raise typer.Exit(1)
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
