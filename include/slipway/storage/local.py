@@ -175,7 +175,7 @@ class LocalStore(Store):
         with self._asking("write", prefix), self._lock(staging):
             if (target / commit.path).exists():
                 raise PreconditionFailed(f"{prefix}/{commit.path}")
-            shutil.rmtree(staged, ignore_errors=True)
+            _clear(staging)
             for entry in files:
                 _copy_as_listed(folder / entry.path, staged / entry.path, entry)
                 if progress is not None:
@@ -184,7 +184,7 @@ class LocalStore(Store):
                 partial.write_bytes(commit.data)
             for parent, _, _ in os.walk(staged):
                 _sync(Path(parent))
-            self._set_aside(target, staging)
+            _set_aside(target, staging)
             staged.rename(target)
             _sync(target.parent)
 
@@ -194,16 +194,10 @@ class LocalStore(Store):
         target = self._folder(prefix)
         with self._asking("delete", prefix):
             if target.is_dir():
-                with self._lock(target.parent / _STAGING):
-                    self._set_aside(target, target.parent / _STAGING)
-
-    def _set_aside(self, target: Path, staging: Path) -> None:
-        """Takes a folder out of sight at once, then deletes it."""
-        aside = staging / f"{target.name}.removed"
-        shutil.rmtree(aside, ignore_errors=True)
-        if target.is_dir():
-            target.rename(aside)
-            shutil.rmtree(aside)
+                staging = target.parent / _STAGING
+                with self._lock(staging):
+                    _clear(staging)
+                    _set_aside(target, staging)
 
     def _file(self, path: str) -> Path:
         if not clean_path(path):
@@ -274,6 +268,21 @@ def _copy_as_listed(source: Path, target: Path, entry: FileEntry) -> None:
         os.fsync(copy.fileno())
     if content.hexdigest() != entry.sha256:
         raise changed_file(source)
+
+
+def _clear(staging: Path) -> None:
+    """Deletes what killed attempts left; whoever holds the lock is alone here."""
+    for child in staging.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+
+
+def _set_aside(target: Path, staging: Path) -> None:
+    """Takes a folder out of sight at once, then deletes it."""
+    aside = staging / f"{target.name}.removed"
+    if target.is_dir():
+        target.rename(aside)
+        shutil.rmtree(aside)
 
 
 @contextmanager

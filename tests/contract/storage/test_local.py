@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.storage.suite import StoreContract
+from slipway.content import folder_files
 from slipway.errors import TerminalError
-from slipway.storage import Store, open_store
+from slipway.storage import Commit, Store, open_store
 from slipway.storage.local import LocalStore
 
 
@@ -54,6 +55,24 @@ def test_a_killed_writer_leaves_no_object(tmp_path: Path):
     assert found.data == b"old"
     assert [info.path for info in store.list("")] == ["x"]
     assert store.put("x", b"new", if_match=found.etag)
+
+
+@pytest.mark.parametrize("action", ["place", "discard"])
+def test_what_killed_attempts_left_in_staging_is_cleared(tmp_path: Path, action: str):
+    store = LocalStore(tmp_path / "published")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "saved_model.pb").write_bytes(b"graph")
+    store.place(model, folder_files(model), "m/1", commit=Commit("slipway.json", b"{}"))
+    staging = tmp_path / "published" / "m" / "_slipway" / "staging"
+    for left in ("1.removed", "2"):
+        (staging / left).mkdir()
+        (staging / left / "saved_model.pb").write_bytes(b"half")
+    if action == "place":
+        store.place(model, folder_files(model), "m/3", commit=Commit("slipway.json", b"{}"))
+    else:
+        store.discard("m/1", commit="slipway.json")
+    assert [child.name for child in staging.iterdir() if child.is_dir()] == []
 
 
 class Careless(LocalStore):
