@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import math
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,7 +17,7 @@ import pytest
 
 from slipway.local.processes import free_port
 from slipway.local.prometheus import Prometheus
-from support.served import Client, place, until
+from support.served import FAST, Client, place, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,39 +43,57 @@ def _answers(client: Client) -> bool:
         return False
 
 
-def test_prometheus_scrapes_it_and_sigterm_lets_requests_finish(
-    models: Path, base: Path, tmp_path: Path
+@pytest.fixture
+def monitoring(tmp_path: Path) -> str:
+    file = tmp_path / "monitoring.config"
+    file.write_text("prometheus_config { enable: true }")
+    return str(file)
+
+
+def test_a_real_prometheus_scrapes_it(
+    models: Path, base: Path, tmp_path: Path, monitoring: str
 ) -> None:
     place(models / "slow", base / "1")
-    monitoring = tmp_path / "monitoring.config"
-    monitoring.write_text("prometheus_config { enable: true }")
+    flags = replace(
+        FAST, model_name="m", model_base_path=str(base), monitoring_config_file=monitoring
+    )
+    with serving(flags) as client:
+        target = f"{client.http.base_url.host}:{client.http.base_url.port}"
+        with Prometheus(tmp_path / "prometheus", targets=[target]) as prometheus:
+            client.wait(1)
+            for _ in range(20):
+                assert client.predict("m", {"inputs": 10}).status_code == 200
+            for _ in range(3):
+                assert client.predict("m", {"inputs": "ten"}).status_code == 400
+            _check_scraped(prometheus, str(base / "1"))
+
+
+def test_sigterm_lets_requests_finish(
+    models: Path, base: Path, tmp_path: Path, monitoring: str
+) -> None:
+    (base / "1").mkdir()
+    shutil.copy(models / "times2.tflite", base / "1" / "model.tflite")
     port = free_port()
     flags = (
         f"--rest_api_port={port}",
         "--model_name=m",
         f"--model_base_path={base}",
         f"--monitoring_config_file={monitoring}",
+        "--prefer_tflite_model",
     )
-    with (
-        started(tmp_path / "log", *flags) as process,
-        Prometheus(tmp_path / "prometheus", targets=[f"127.0.0.1:{port}"]) as prometheus,
-    ):
+    with started(tmp_path / "log", *flags) as process:
         client = Client(f"http://127.0.0.1:{port}")
         until(lambda: _answers(client))
         client.wait(1)
-        for _ in range(20):
-            assert client.predict("m", {"inputs": 10}).status_code == 200
-        for _ in range(3):
-            assert client.predict("m", {"inputs": "ten"}).status_code == 400
-        _check_scraped(prometheus, str(base / "1"))
-
-        with closing(_half_sent(port, b'{"inputs": 50000}')) as request:
+        with closing(_half_sent(port, b'{"instances": [[1, 1]]}')) as request:
             process.send_signal(signal.SIGTERM)
+            until(lambda: not _answers(client))
+            assert process.poll() is None
             assert request.sock is not None
             request.sock.sendall(b"}")
             response = request.getresponse()
             assert response.status == 200
-            assert b"outputs" in response.read()
+            assert response.read() == b'{\n    "predictions": [[2.0, 2.0]]\n}'
         assert process.wait(30) == 0
         client.http.close()
     log = (tmp_path / "log").read_text()
