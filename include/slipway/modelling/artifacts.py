@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
-from slipway.modelling import export, keras, training
+from slipway.modelling import export, keras, saved_model, training
 from slipway.modelling.data import load_split
 from slipway.steps.base import StepOutput
 
@@ -97,13 +97,9 @@ def finish(
     keras.save_weights(model, architecture, context.folder)
     figures = {**metrics, "parameters": float(keras.parameter_count(model))}
     facts = {
-        "inputs": {name: _described(spec) for name, spec in work.inputs.items()},
+        "inputs": saved_model.described(work.inputs),
         "outputs": list(architecture.outputs),
         "signature": export.SIGNATURE,
         **(details or {}),
     }
     return StepOutput("keras", figures, facts)
-
-
-def _described(spec: Any) -> dict[str, Any]:
-    return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}

@@ -33,7 +33,7 @@ def load_split(definition: Definition, split: Split, inputs: Mapping[str, Any]) 
     missing = [name for name in inputs if name not in examples.inputs]
     extra = [name for name in examples.inputs if name not in inputs]
     if missing or extra:
-        raise TerminalError(_names_problem(place, missing, extra, inputs), **_way_out(definition))
+        raise _unfit(_names_problem(place, missing, extra, inputs), definition)
     fitted = {
         name: _fitted(examples.inputs[name], spec, f"{place}: input {name!r}", definition)
         for name, spec in inputs.items()
@@ -61,15 +61,14 @@ def _fitted(values: Any, spec: Any, place: str, definition: Definition) -> Any:
     wanted = spec.dtype.as_numpy_dtype
     text = array.dtype.kind in "OSU"
     if text != (wanted is object or wanted is np.object_):
-        raise TerminalError(
-            f"{place} has dtype {array.dtype}, the model wants {spec.dtype.name}",
-            **_way_out(definition),
+        raise _unfit(
+            f"{place} has dtype {array.dtype}, the model wants {spec.dtype.name}", definition
         )
     shape = (None, *array.shape[1:])
     if not spec.shape.is_compatible_with(shape):
-        raise TerminalError(
+        raise _unfit(
             f"{place} has the shape {_shown(shape)}, the model wants {_shown(spec.shape)}",
-            **_way_out(definition),
+            definition,
         )
     return array.astype(wanted)
 
@@ -79,8 +78,9 @@ def _shown(shape: Any) -> str:
     return f"[{', '.join(sizes)}]"
 
 
-def _way_out(definition: Definition) -> dict[str, str]:
-    return {
-        "hint": f"make load_data and build_model in {definition.file.name} agree",
-        "subject": str(definition.file),
-    }
+def _unfit(message: str, definition: Definition) -> TerminalError:
+    return TerminalError(
+        message,
+        hint=f"make load_data in {definition.file.name} and the model agree",
+        subject=str(definition.file),
+    )

@@ -81,7 +81,7 @@ def export_keras(
     """
     import tensorflow as tf
 
-    @tf.function(input_signature=[dict(inputs)])
+    @tf.function(input_signature=[dict(inputs)])  # type: ignore[untyped-decorator]  # no types
     def serve(tensors: Any) -> Any:
         answers = tf.nest.flatten(model(feed(model, tensors), training=False))
         return dict(zip(outputs, answers, strict=True))

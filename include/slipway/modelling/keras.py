@@ -156,6 +156,12 @@ def as_quantized(architecture: Architecture) -> Architecture:
     return replace(architecture, quantized=True)
 
 
+def is_quantized(folder: Path) -> bool:
+    """Whether an artifact's folder holds a model with quantization simulated in it."""
+    file = folder / "architecture.json"
+    return file.is_file() and _read_architecture(file).quantized
+
+
 def _read_architecture(file: Path) -> Architecture:
     try:
         values = json.loads(file.read_text("utf-8"))

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from slipway.steps.base import StepContext
 
 
-def compile_like(
-    model: Any, source: Any, learning_rate: float | None, *, loss: Any = None
-) -> None:
+def compile_like(model: Any, source: Any, learning_rate: float | None, *, loss: Any = None) -> None:
     """Compile a model with a fresh optimizer of the source's kind, and with its loss.
 
     Args:

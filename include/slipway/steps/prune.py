@@ -11,10 +11,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from slipway.errors import TerminalError
 from slipway.modelling import artifacts, keras, layers, training
 from slipway.spec.base import Ratio, StepConfig
-from slipway.steps.base import StepOutput
 
 if TYPE_CHECKING:
-    from slipway.steps.base import StepContext
+    from slipway.steps.base import StepContext, StepOutput
 
 Sparsity = Annotated[float, Field(ge=0.0, lt=1.0)]
 

@@ -8,10 +8,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from slipway.modelling import artifacts, keras, training
 from slipway.spec.base import StepConfig
-from slipway.steps.base import StepOutput
 
 if TYPE_CHECKING:
-    from slipway.steps.base import StepContext
+    from slipway.steps.base import StepContext, StepOutput
 
 
 class TrainConfig(StepConfig):
