@@ -236,9 +236,7 @@ def rollout(
 
     with _clear_errors(as_json=as_json):
         model = load_spec(find_spec(spec))
-        ended = roll_out(
-            model, version, allow_older=allow_older, say=lambda line: errors.print(line)
-        )
+        ended = roll_out(model, version, allow_older=allow_older, say=errors.print)
     if as_json:
         print_json(ended.model_dump(mode="json"))
     else:

@@ -1,0 +1,169 @@
+"""The main job through a real Airflow: build, rollout, clearing, and a version that is bad."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from slipway.evaluation.golden import Golden
+from slipway.serving.channels import read_channel
+from slipway.serving.layout import Layout
+
+if TYPE_CHECKING:
+    from support.house import House
+
+pytestmark = pytest.mark.e2e
+
+BUILD, ROLLOUT = "digits__build", "digits__rollout"
+
+
+@pytest.fixture(scope="module")
+def built(house: House) -> str:
+    run_id, state = house.build("digits")
+    assert state == "success", house.states(BUILD, run_id)
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def rolled_out(house: House, built: str) -> str:
+    assert built
+    run_id, state = house.rollout_of_event("digits")
+    assert state == "success", house.states(ROLLOUT, run_id)
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def details(house: House, built: str) -> dict[str, Any]:
+    found: dict[str, Any] = house.api.result(BUILD, built, "select")["details"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def rows(details: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["variant"]: row for row in details["rows"]}
+
+
+@pytest.fixture(scope="module")
+def published(house: House, built: str) -> dict[str, Any]:
+    found: dict[str, Any] = house.api.result(BUILD, built, "publish")["details"]
+    return found
+
+
+def test_every_variant_has_a_verdict_and_one_wins(rows: dict[str, dict[str, Any]]) -> None:
+    assert {row["verdict"] for row in rows.values()} <= {"passed", "rejected", "failed"}
+    winners = [row for row in rows.values() if row["winner"]]
+    assert [row["verdict"] for row in winners] == ["passed"]
+    assert all(row["reason"] for row in rows.values() if row["verdict"] != "passed")
+
+
+def test_the_report_stands_alone_and_names_every_variant(
+    details: dict[str, Any], rows: dict[str, dict[str, Any]]
+) -> None:
+    page = Path(details["report"]).read_text()
+    assert all(name in page for name in rows)
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    report = json.loads(Path(details["report"]).with_name("report.json").read_text())
+    assert {variant["variant"] for variant in report["variants"]} == set(rows)
+
+
+def test_int8_is_small_and_not_slower_than_float32_tflite(rows: dict[str, dict[str, Any]]) -> None:
+    int8, lite = rows["lite_int8"], rows["lite"]
+    assert int8["size_bytes"] <= 0.27 * lite["size_bytes"]
+    assert int8["latency_p50_ms"] <= lite["latency_p50_ms"]
+
+
+def test_pruning_shrinks_the_compressed_model_to_a_third(rows: dict[str, dict[str, Any]]) -> None:
+    assert rows["pruned"]["compressed_bytes"] * 3 <= rows["original"]["compressed_bytes"]
+
+
+def test_the_student_has_a_tenth_of_the_parameters(house: House, built: str) -> None:
+    student = house.api.result(BUILD, built, "distilled.distill")["metrics"]["parameters"]
+    teacher = house.api.result(BUILD, built, "original.train_export")["metrics"]["parameters"]
+    assert student * 10 <= teacher
+
+
+def test_whatever_lost_more_than_it_may_did_not_pass(rows: dict[str, dict[str, Any]]) -> None:
+    original = rows["original"]["metric"]
+    for row in rows.values():
+        if row["metric"] is not None and original - row["metric"] > 0.015:
+            assert row["verdict"] == "rejected", row
+
+
+def test_the_published_version_is_stable_and_answers_as_its_golden_requests_say(
+    house: House, rolled_out: str, published: dict[str, Any]
+) -> None:
+    assert rolled_out
+    version = published["version"]
+    stable = read_channel(house.store, "digits", "stable")
+    assert stable is not None
+    assert (stable.version, stable.digest) == (version, published["digest"])
+    kept = house.store.get(Layout("digits").golden(version))
+    assert kept is not None
+    golden = Golden.model_validate_json(kept.data)
+    url = f"{house.stack.model_server_url}/v1/models/digits/labels/stable:predict"
+    for index, asked in enumerate(golden.requests):
+        answer = httpx.post(url, json=asked.body, timeout=30)
+        assert answer.status_code == 200, answer.text
+        assert not golden.differences(index, answer.json())
+
+
+def snapshot(house: House) -> dict[str, str]:
+    """Every object of the model outside Slipway's bookkeeping, with its etag."""
+    return {
+        entry.path: entry.etag
+        for entry in house.store.list("digits/")
+        if "/_slipway/" not in entry.path
+    }
+
+
+def test_clearing_every_task_of_the_build_computes_and_publishes_nothing(
+    house: House, built: str, rolled_out: str, published: dict[str, Any]
+) -> None:
+    assert rolled_out
+    before, objects = house.states(BUILD, built), snapshot(house)
+    digests = {
+        task: (house.api.result(BUILD, built, task)["artifact"] or {}).get("digest")
+        for task in before
+    }
+    for task in before:
+        house.api.clear(BUILD, built, [task], downstream=False)
+        assert house.api.wait(BUILD, built, within_seconds=120) == "success", task
+    assert house.states(BUILD, built) == before
+    for task, digest in digests.items():
+        result = house.api.result(BUILD, built, task)
+        assert (result["artifact"] or {}).get("digest") == digest, task
+        assert result["reused"] or result["key"] == "", task
+    again = house.api.result(BUILD, built, "publish")["details"]
+    assert (again["version"], again["digest"]) == (published["version"], published["digest"])
+    assert again["already_published"]
+    assert again["uploaded_bytes"] == 0
+    assert snapshot(house) == objects
+
+
+def test_clearing_every_task_of_the_rollout_ends_where_it_was(
+    house: House, rolled_out: str, published: dict[str, Any]
+) -> None:
+    before = house.states(ROLLOUT, rolled_out)
+    for task in before:
+        house.api.clear(ROLLOUT, rolled_out, [task], downstream=False)
+        assert house.api.wait(ROLLOUT, rolled_out, within_seconds=240) == "success", task
+    assert house.states(ROLLOUT, rolled_out) == before
+    stable = read_channel(house.store, "digits", "stable")
+    assert stable is not None
+    assert (stable.version, stable.digest) == (published["version"], published["digest"])
+
+
+def test_a_second_build_publishes_nothing_new_and_says_so(
+    house: House, rolled_out: str, published: dict[str, Any]
+) -> None:
+    assert rolled_out
+    run_id, state = house.build("digits")
+    assert state == "success"
+    again = house.api.result(BUILD, run_id, "publish")["details"]
+    assert again["already_published"]
+    assert again["version"] == published["version"]
