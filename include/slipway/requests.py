@@ -49,7 +49,8 @@ def build_request(
         planned: The step.
         outcomes: How earlier steps of the same run ended, by task id.
         workspace: Root of the workspace.
-        parameters: What belongs to this run alone; `spec_digest` is added.
+        parameters: What belongs to this run alone; `spec_digest` is added, and for
+            an import `spec_folder`.
         force: Run the step even if its result is known.
 
     Raises:
@@ -60,10 +61,9 @@ def build_request(
     config = dict(planned.config)
     values = {**(parameters or {}), "spec_digest": spec_digest(spec)}
     if planned.step == "import" and spec.saved_model is not None:
-        folder = saved_model_folder(spec, spec_file)
-        # The key is to follow the content, not the place: only the digest is an option.
-        config["saved_model_digest"] = tree_digest(folder)
-        values["saved_model_path"] = str(folder)
+        # The key is to follow the content, not the place, so the place is no option.
+        config["saved_model_digest"] = tree_digest(saved_model_folder(spec, spec_file))
+        values["spec_folder"] = str(spec_file.resolve().parent)
     definition = None
     if planned.step not in _WITHOUT_DEFINITION:
         definition = str(definition_module(spec, spec_file))

@@ -11,7 +11,6 @@ import gc
 import logging
 import re
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -90,7 +89,7 @@ def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
     dag = _dag(spec, ROLLOUT, schedule=[model_asset(spec.model)], doc_md=docs.rollout_doc(spec))
     common = _common_arguments(spec, file, dag)
     tasks: dict[str, BaseOperator] = {}
-    for planned in _with_reports(plan_rollout(spec)):
+    for planned in plan_rollout(spec):
         rollback = planned.step == "rollback"
         rule = {"trigger_rule": TriggerRule.ONE_FAILED} if rollback else {}
         before = list(tasks.values())
@@ -117,9 +116,12 @@ def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
     dag.params["digest"] = Param(
         None,
         type=["string", "null"],
-        pattern="^(sha256:)?[0-9a-f]{64}$",
+        pattern="^[0-9a-f]{64}$",
         title="Digest",
         description="What the version must hold; empty: what its manifest says.",
+    )
+    dag.params["allow_older"] = Param(
+        False, type="boolean", title="Allow an older version to take over from a newer one"
     )
     return dag
 
@@ -236,16 +238,3 @@ def _health(spec: ModelSpec, dag: DAG) -> BaseOperator:
         doc_md="Judges the canary by Prometheus until its verdict is final; only healthy goes on.",
         **retry_arguments(spec.execution),
     )
-
-
-def _with_reports(plan: list[PlannedStep]) -> list[PlannedStep]:
-    """The steps of a rollout, each told how all before it ended, the health gate too."""
-    told: list[PlannedStep] = []
-    before: list[str] = []
-    for planned in plan:
-        tolerant = planned.tolerant or planned.step == "rollback"
-        told.append(replace(planned, reports=tuple(before), tolerant=tolerant))
-        before.append(planned.task_id)
-        if planned.step == _BEFORE_HEALTH:
-            before.append(HEALTH)
-    return told

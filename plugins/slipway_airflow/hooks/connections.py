@@ -13,14 +13,21 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from slipway.errors import TerminalError
+from slipway.rollout.target import (
+    MODEL_BASE_PATH,
+    MODEL_CONFIG_FILE,
+    MODEL_SERVER_URL,
+    PROMETHEUS_URL,
+)
 from slipway.storage.credentials import StoreCredentials
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-MODEL_SERVER_URL = "SLIPWAY_MODEL_SERVER_URL"
-MODEL_CONFIG_FILE = "SLIPWAY_MODEL_CONFIG_FILE"
-PROMETHEUS_URL = "SLIPWAY_PROMETHEUS_URL"
+_MODEL_SERVER_EXTRA = {
+    "model_config_file": MODEL_CONFIG_FILE,
+    "model_base_path": MODEL_BASE_PATH,
+}
 
 
 def bucket_environment(connection_id: str, base_uri: str) -> dict[str, str]:
@@ -65,7 +72,9 @@ def bucket_environment(connection_id: str, base_uri: str) -> dict[str, str]:
 
 
 def model_server_environment(connection_id: str) -> dict[str, str]:
-    """Address of the model server's REST API, and its model config file if one is named.
+    """Address of the model server's REST API, its model config file and its own view of the bucket.
+
+    The last two are `model_config_file` and `model_base_path` in the connection's extra field.
 
     Raises:
         TerminalError: if there is neither the connection nor SLIPWAY_MODEL_SERVER_URL, or the
@@ -76,11 +85,10 @@ def model_server_environment(connection_id: str) -> dict[str, str]:
         if os.environ.get(MODEL_SERVER_URL):
             return {}
         raise _missing(connection_id, "the model server", MODEL_SERVER_URL)
-    environment = {MODEL_SERVER_URL: http_address(connection)}
-    file = connection.extra_dejson.get("model_config_file")
-    if file:
-        environment[MODEL_CONFIG_FILE] = str(file)
-    return environment
+    extra = connection.extra_dejson
+    named = {variable: extra.get(field) for field, variable in _MODEL_SERVER_EXTRA.items()}
+    own = {variable: str(value) for variable, value in named.items() if value}
+    return {MODEL_SERVER_URL: http_address(connection), **own}
 
 
 def prometheus(connection_id: str) -> tuple[str, tuple[str, str] | None]:

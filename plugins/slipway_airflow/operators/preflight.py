@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import SkipMixin
 
-from slipway_airflow.operators.rollout import RolloutOperator, requested_version
+from slipway_airflow.assets import newest_version
+from slipway_airflow.hooks.bucket import settle_version
+from slipway_airflow.operators.rollout import SETTLED_KEY, RolloutOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,17 +19,23 @@ if TYPE_CHECKING:
 class PreflightOperator(RolloutOperator, SkipMixin):
     """Checks version, digest and fence; skips the rest when there is nothing to roll out.
 
+    The asset's events name the version, or whoever started the run; without either it is the
+    newest that is published.
+
     A version that is stable already needs no rollout, unless this very run promoted it: then it
     was cleared, and finishes the same work.
     """
 
-    def _version(self, context: Context) -> dict[str, Any]:
-        return requested_version(context)
+    def _settled(self, context: Context) -> dict[str, Any]:
+        asked = _of_events(context) or _of_params(context)
+        settled = settle_version(self.spec.publish, self.spec.model, asked)
+        context["ti"].xcom_push(key=SETTLED_KEY, value=settled)
+        return settled
 
     def _after(self, context: Context, result: StepResult) -> None:
         if not result.details.get("already_stable") or self._promoted_here(context):
             return
-        self.log.info("version %s is stable already", result.details.get("version"))
+        self.log.info("the version is stable already: there is nothing to roll out")
         ti = context["ti"]
         # Skipping ends the task, so what it would return must be there before.
         ti.xcom_push(key="return_value", value=result.model_dump(mode="json"))
@@ -36,3 +44,13 @@ class PreflightOperator(RolloutOperator, SkipMixin):
     def _promoted_here(self, context: Context) -> bool:
         """What promote left stays when it is cleared, until it runs again."""
         return context["ti"].xcom_pull(task_ids="promote") is not None
+
+
+def _of_events(context: Context) -> dict[str, Any]:
+    events = context["triggering_asset_events"]
+    return newest_version(event.extra for asset in events for event in events[asset])
+
+
+def _of_params(context: Context) -> dict[str, Any]:
+    params = context["params"]
+    return {name: params.get(name) for name in ("version", "digest")}

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway_airflow.operators.rollout import PREFLIGHT, RolloutOperator
+from slipway_airflow.outcomes import outcomes_of
+from slipway_airflow.sensors.model_health import HEALTH, decision_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from slipway.contracts import StepRequest
+_MAY_FAIL = ("deploy", "probe", HEALTH, "promote")
 
 
 class RollbackOperator(RolloutOperator):
-    """Withdraws the canary and keeps the evidence; skipped if nothing was deployed."""
+    """Withdraws the canary and keeps the evidence; skipped if preflight let nothing through."""
 
     ui_color = "#f7d9d9"
 
-    def _request(self, context: Context) -> StepRequest:
-        request = super()._request(context)
-        outcome = request.results.get(PREFLIGHT)
-        if outcome is not None and outcome.result is None:
-            # one_failed also fires when preflight failed and nothing was touched.
+    def _parameters(self, context: Context) -> dict[str, Any]:
+        outcomes = outcomes_of(context, (PREFLIGHT, *_MAY_FAIL))
+        preflight = outcomes.get(PREFLIGHT)
+        if preflight is None or preflight.result is None:
+            # one_failed holds for it too, because deploy is then upstream_failed.
             message = "preflight stopped the rollout before anything was touched"
             raise AirflowSkipException(message)
-        return request
+        found = [outcomes[task].failure for task in _MAY_FAIL if task in outcomes]
+        failures = [failure for failure in found if failure is not None]
+        return {
+            **super()._parameters(context),
+            "decision": decision_of(outcomes.get(HEALTH)),
+            "reason": failures[0].message if failures else "",
+        }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipway_airflow.assets import newest_version
+from slipway.errors import TerminalError
 from slipway_airflow.links import EvidenceLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
 
 PREFLIGHT = "preflight"
+SETTLED_KEY = "settled"
 
 
 class RolloutOperator(StepOperator):
     """Base of the rollout's operators.
 
-    Each gets `version` and `digest` among its parameters: preflight as they were asked for, which
-    may be nothing, the others as preflight settled them.
+    Their parameters are `slipway.rollout.session.RolloutParameters`; the run names the rollout.
     """
 
     needs_bucket = True
@@ -28,23 +28,28 @@ class RolloutOperator(StepOperator):
     operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(), EvidenceLink())
 
     def _parameters(self, context: Context) -> dict[str, Any]:
-        return {**super()._parameters(context), **self._version(context)}
+        return {
+            **super()._parameters(context),
+            "rollout_id": context["run_id"],
+            "allow_older": bool(context["params"].get("allow_older", False)),
+            **self._settled(context),
+        }
 
-    def _version(self, context: Context) -> dict[str, Any]:
-        settled = context["ti"].xcom_pull(task_ids=PREFLIGHT) or {}
-        details: dict[str, Any] = settled.get("details", {})
-        return {name: details[name] for name in ("version", "digest") if name in details}
+    def _settled(self, context: Context) -> dict[str, Any]:
+        return settled_version(context)
 
 
-def requested_version(context: Context) -> dict[str, Any]:
-    """Version and digest that a run is asked to roll out; empty: the newest published.
+def settled_version(context: Context) -> dict[str, Any]:
+    """Version and digest that preflight settled for this run.
 
-    An event of the asset names them, or whoever started the run.
+    Raises:
+        TerminalError: if it did not.
     """
-    events = context["triggering_asset_events"]
-    extras = [event.extra for asset in events for event in events[asset]]
-    named = newest_version(extras)
-    if named:
-        return named
-    asked = {name: context["params"].get(name) for name in ("version", "digest")}
-    return {name: value for name, value in asked.items() if value is not None}
+    settled: dict[str, Any] | None = context["ti"].xcom_pull(task_ids=PREFLIGHT, key=SETTLED_KEY)
+    if not settled:
+        raise TerminalError(
+            "preflight has not settled which version is rolled out",
+            hint="clear preflight and what follows it",
+            subject=PREFLIGHT,
+        )
+    return settled

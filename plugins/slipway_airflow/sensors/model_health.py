@@ -14,6 +14,7 @@ from slipway.errors import SlipwayError, TerminalError
 from slipway.health import Decision, Judge, JudgeState
 from slipway_airflow.hooks.prometheus import look
 from slipway_airflow.links import PrometheusLink
+from slipway_airflow.operators.rollout import settled_version
 from slipway_airflow.outcomes import leave_failure
 from slipway_airflow.triggers.model_health import ModelHealthTrigger
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperatorLink, Context
 
+    from slipway.contracts import StepOutcome
     from slipway.spec.model import ModelSpec
 
 HEALTH = "health"
@@ -153,15 +155,16 @@ _HINTS = {
 }
 
 
+def decision_of(outcome: StepOutcome | None) -> dict[str, Any] | None:
+    """The decision, as JSON, that the gate left; None if it did not come to one."""
+    if outcome is None:
+        return None
+    left = outcome.result or outcome.failure
+    return left.details.get("decision") if left else None
+
+
 def _version(context: Context) -> int:
-    settled = context["ti"].xcom_pull(task_ids="preflight")
-    if not settled:
-        raise TerminalError(
-            "preflight has not said which version is the canary",
-            hint="clear preflight and what follows it",
-            subject="preflight",
-        )
-    return int(settled["details"]["version"])
+    return int(settled_version(context)["version"])
 
 
 def _probe(context: Context) -> dict[str, float] | None:
