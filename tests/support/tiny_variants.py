@@ -9,12 +9,12 @@ import tensorflow as tf  # noqa: TID253  # as above
 
 from slipway.contracts import StepRequest
 from slipway.steps.base import StepContext
-from slipway.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from slipway.contracts import ArtifactRef
+    from slipway.workspace import Workspace
 
 SIGNATURE = "serving_default"
 DEFINITION = """

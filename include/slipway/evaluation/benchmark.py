@@ -61,6 +61,8 @@ def measure_variants(
                 jobs.append(_prepare(folder, variant, artifact, inputs, signature))
             except SlipwayError as error:
                 failures[variant] = error.message
+        if not jobs:
+            return Benchmark(variants={}, failures=failures, cores=cores, seed=seed)
         Jobs(jobs=tuple(jobs), seed=seed, cores=cores).write(folder / "jobs.json")
         say(f"measures {len(jobs)} variants in turns, with 1 thread and with {cores}")
         results = _run_worker(folder, _MARGIN_SECONDS + _SECONDS_A_VARIANT * len(jobs))

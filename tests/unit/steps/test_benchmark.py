@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -43,10 +43,11 @@ def asked(workspace: Workspace, folder: Path, variants: dict[str, ArtifactRef]) 
     )
 
 
-def damaged(folder: Path) -> ArtifactRef:
-    (folder / "damaged" / "saved_model").mkdir(parents=True)
-    (folder / "damaged" / "saved_model" / "saved_model.pb").write_bytes(b"not a model")
-    return ArtifactRef(kind="saved_model", digest="0", uri=str(folder / "damaged"), size_bytes=11)
+def damaged(folder: Path, kind: Literal["saved_model", "tflite"]) -> ArtifactRef:
+    file = "saved_model.pb" if kind == "saved_model" else "model.tflite"
+    (folder / "damaged" / kind).mkdir(parents=True)
+    (folder / "damaged" / kind / file).write_bytes(b"not a model")
+    return ArtifactRef(kind=kind, digest="0", uri=str(folder / "damaged"), size_bytes=11)
 
 
 def test_every_variant_is_measured_and_a_damaged_one_costs_itself_only(
@@ -58,7 +59,7 @@ def test_every_variant_is_measured_and_a_damaged_one_costs_itself_only(
         "original": original,
         "lite": tflite(workspace, original),
         "lite_int8": tflite(workspace, original, integers=True),
-        "broken": damaged(tmp_path),
+        "broken": damaged(tmp_path, "saved_model"),
     }
     output = benchmark.run(asked(workspace, tmp_path, variants))
     found = Benchmark.model_validate(output.details)
@@ -78,4 +79,4 @@ def test_every_variant_is_measured_and_a_damaged_one_costs_itself_only(
 
 def test_it_fails_if_nothing_can_be_measured(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(TerminalError, match="no variant could be measured"):
-        benchmark.run(asked(workspace, tmp_path, {"broken": damaged(tmp_path)}))
+        benchmark.run(asked(workspace, tmp_path, {"broken": damaged(tmp_path, "tflite")}))
