@@ -68,7 +68,6 @@ class AirflowLayout:
             "API__PORT": str(self.port),
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db",
             "LOGGING__LOGGING_LEVEL": "INFO",
-            "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
         return {
             "AIRFLOW_HOME": str(self.home),
