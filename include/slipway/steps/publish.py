@@ -1,0 +1,175 @@
+"""Publish: the winner becomes a version in the bucket."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipway.content import bytes_digest, tree_digest
+from slipway.contracts import ArtifactRef, Contract
+from slipway.errors import TerminalError
+from slipway.serving.catalog import retain
+from slipway.serving.layout import Provenance, Technique
+from slipway.serving.publish import publish
+from slipway.spec.rollout import PublishSpec
+from slipway.steps.base import StepOutput
+from slipway.storage import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slipway.steps.base import StepContext
+
+SELECT = "select"
+
+_FRAMEWORKS = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert")
+_SHOWN_SHARE = 0.25
+
+
+class GoldenFile(Contract):
+    """The winner's golden requests: path and sha256."""
+
+    uri: str
+    digest: str
+
+
+class Selected(Contract):
+    """What the step `select` says of the winner.
+
+    Attributes:
+        winner: The variant.
+        winner_artifact: Its artifact.
+        golden: The golden requests that it answered when it was validated.
+        metrics: The figures with which it passed.
+        chain: The techniques from the original to it.
+    """
+
+    winner: str
+    winner_artifact: ArtifactRef
+    golden: GoldenFile
+    metrics: dict[str, float]
+    chain: tuple[str, ...] = ()
+
+
+def run(context: StepContext) -> StepOutput:
+    """Publish the winner with its golden requests, then let the oldest versions go.
+
+    Details: version, digest, uri, variant, already_published, uploaded_bytes and
+    removed_versions. What was published before is published again under its number, and nothing is
+    sent or removed.
+
+    Raises:
+        TerminalError: No variant was selected, its artifact or golden requests are not what was
+            validated, or the bucket refuses.
+        TransientError: The bucket does not answer.
+    """
+    spec = PublishSpec.model_validate(context.request.config)
+    selected = read_selected(context)
+    store = open_store(spec.base_uri)
+    folder = _validated_folder(selected.winner_artifact)
+    published = publish(
+        store,
+        context.request.model,
+        folder,
+        variant=selected.winner,
+        metrics={name: value for name, value in selected.metrics.items() if math.isfinite(value)},
+        provenance=_provenance(context, selected),
+        golden=_golden(selected.golden),
+        expected_digest=tree_digest(folder),
+        progress=_progress(context),
+    )
+    # Nothing new, nothing to make room for: and what was just named must not go.
+    fresh = not published.already_published
+    removed = retain(store, context.request.model, spec.keep_versions) if fresh else ()
+    state = "is published" if fresh else "was published before"
+    context.say(f"version {published.version} {state}: {published.uri}")
+    details = {
+        "version": published.version,
+        "digest": published.digest,
+        "uri": published.uri,
+        "variant": selected.winner,
+        "already_published": published.already_published,
+        "uploaded_bytes": published.uploaded_bytes,
+        "removed_versions": list(removed),
+    }
+    return StepOutput(details=details)
+
+
+def read_selected(context: StepContext) -> Selected:
+    """What was selected.
+
+    Raises:
+        SlipwayError: The failure of the selection.
+    """
+    outcome = context.request.results.get(SELECT)
+    if outcome is None:
+        raise TerminalError(
+            f"{context.request.model}: nothing was selected, so there is nothing to publish",
+            hint="run the step select first",
+            subject=SELECT,
+        )
+    details: dict[str, Any] = outcome.unwrap().details
+    return Selected.model_validate({name: details[name] for name in Selected.model_fields})
+
+
+def _validated_folder(artifact: ArtifactRef) -> Path:
+    """What a server loads, once the whole artifact proved to be what was validated."""
+    found = tree_digest(artifact.path)
+    if found != artifact.digest:
+        raise TerminalError(
+            f"the artifact {artifact.uri} has digest {found[:12]}, but {artifact.digest[:12]} was "
+            "validated",
+            hint="something changed it in the workspace: remove it and run the build again",
+            subject=artifact.uri,
+        )
+    return artifact.servable
+
+
+def _golden(file: GoldenFile) -> bytes:
+    path = Path(file.uri)
+    data = path.read_bytes() if path.is_file() else None
+    if data is None or bytes_digest(data) != file.digest:
+        state = "gone" if data is None else "not the validated ones"
+        raise TerminalError(
+            f"the golden requests {path} are {state}",
+            hint="run the validation of the winner again; the workspace changed since",
+            subject=file.uri,
+        )
+    return data
+
+
+def _provenance(context: StepContext, selected: Selected) -> Provenance:
+    parameters = context.request.parameters
+    return Provenance(
+        techniques=tuple(Technique(name=name) for name in selected.chain),
+        source_digest=selected.winner_artifact.digest,
+        spec_digest=parameters.get("spec_digest"),
+        run=parameters.get("run_id"),
+        frameworks=_frameworks(),
+    )
+
+
+def _frameworks() -> dict[str, str]:
+    found = {}
+    for name in _FRAMEWORKS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _progress(context: StepContext) -> Callable[[int, int], None]:
+    """Says how far the upload is, a few times in all."""
+    shown = 0.0
+
+    def show(sent: int, total: int) -> None:
+        nonlocal shown
+        share = sent / max(total, 1)
+        if share >= shown + _SHOWN_SHARE:
+            shown = share
+            context.say(f"sent {sent / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    return show

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from slipway.content import bytes_digest, tree_digest
+from slipway.contracts import ArtifactRef, StepFailure, StepOutcome, StepRequest, StepResult
+from slipway.errors import TerminalError
+from slipway.run import execute
+from slipway.serving.catalog import list_versions
+from slipway.serving.channels import move_channel
+from slipway.serving.layout import Layout, resolve
+from slipway.storage import open_store
+from support.models import write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOLDEN = b'{"requests": []}'
+
+
+def request(tmp_path: Path, *, seed: int = 1, **changes: Any) -> StepRequest:
+    folder = tmp_path / f"artifact{seed}"
+    if not folder.exists():
+        write_model(folder / "saved_model", seed=seed)
+        (folder / "weights.npz").write_bytes(b"not served")
+    golden = tmp_path / "golden.json"
+    golden.write_bytes(GOLDEN)
+    artifact = ArtifactRef(kind="keras", digest=tree_digest(folder), uri=str(folder), size_bytes=1)
+    details = {
+        "winner": "pruned",
+        "winner_artifact": artifact.model_dump(mode="json"),
+        "golden": {"uri": str(golden), "digest": bytes_digest(GOLDEN)},
+        "metrics": {"accuracy": 0.97, "largest_difference": float("inf")},
+        "chain": ["prune"],
+        "report": "report.html",
+    }
+    result = StepResult(step="select", model="digits", details=details | changes)
+    return StepRequest(
+        step="publish",
+        model="digits",
+        config={"base_uri": f"file://{tmp_path / 'bucket'}", "keep_versions": 2},
+        results={"select": StepOutcome(result=result)},
+        parameters={"run_id": "manual__1", "spec_digest": "f" * 64},
+        workspace=str(tmp_path / "workspace"),
+    )
+
+
+def test_the_winner_is_published_with_its_golden_requests(tmp_path: Path) -> None:
+    found = execute(request(tmp_path)).details
+    store = open_store(str(tmp_path / "bucket"))
+    manifest = resolve(store, "digits", found["version"])
+    assert found["digest"] == manifest.digest
+    assert found["already_published"] is False
+    assert found["uploaded_bytes"] == manifest.size_bytes
+    assert {entry.path for entry in manifest.files} >= {"saved_model.pb"}
+    assert "weights.npz" not in {entry.path for entry in manifest.files}
+    assert manifest.metrics == {"accuracy": 0.97}
+    assert manifest.provenance.run == "manual__1"
+    assert [technique.name for technique in manifest.provenance.techniques] == ["prune"]
+    golden = store.get(Layout("digits").golden(found["version"]))
+    assert golden is not None
+    assert golden.data == GOLDEN
+    assert bytes_digest(GOLDEN) == manifest.golden_digest
+
+
+def test_published_again_it_is_the_same_version(tmp_path: Path) -> None:
+    first = execute(request(tmp_path)).details
+    again = execute(request(tmp_path)).details
+    assert again["already_published"] is True
+    assert again["uploaded_bytes"] == 0
+    assert (again["version"], again["digest"]) == (first["version"], first["digest"])
+
+
+def test_the_oldest_go_but_never_stable(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "bucket"))
+    first = execute(request(tmp_path, seed=1)).details
+    move_channel(
+        store, "digits", "stable", version=1, digest=first["digest"], expected_generation=0
+    )
+    removed = [execute(request(tmp_path, seed=seed)).details for seed in (2, 3, 4)]
+    assert [details["removed_versions"] for details in removed] == [[], [], [2]]
+    assert [info.version for info in list_versions(store, "digits")] == [4, 3, 1]
+
+
+def test_what_was_changed_since_its_validation_is_not_published(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    (tmp_path / "artifact1" / "saved_model" / "saved_model.pb").write_bytes(b"changed")
+    with pytest.raises(TerminalError, match="was validated") as caught:
+        execute(asked)
+    assert caught.value.subject == str(tmp_path / "artifact1")
+    assert list_versions(open_store(str(tmp_path / "bucket")), "digits") == []
+
+
+def test_golden_requests_that_were_changed_are_not_published(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    (tmp_path / "golden.json").write_text(json.dumps({"requests": ["other"]}))
+    with pytest.raises(TerminalError, match="not the validated ones"):
+        execute(asked)
+
+
+def test_without_a_winner_the_reason_is_passed_on(tmp_path: Path) -> None:
+    failure = StepFailure(kind="terminal", message="no variant passed", hint="loosen the gates")
+    asked = request(tmp_path).model_copy(
+        update={"results": {"select": StepOutcome(failure=failure)}}
+    )
+    with pytest.raises(TerminalError, match="no variant passed"):
+        execute(asked)
