@@ -121,6 +121,15 @@ def test_a_damaged_local_copy_is_fetched_again(models: Path, store: Store, tmp_p
     good = model.read_bytes()
     model.write_bytes(good[:-1])
     assert (source.fetch(version) / "saved_model.pb").read_bytes() == good
-    assert [folder.name for folder in tmp_path.iterdir()] == [source.fetch(version).name]
+
+
+def test_a_local_copy_stays_until_its_last_user_is_done(
+    models: Path, store: Store, tmp_path: Path
+) -> None:
+    version = _publish(store, models / "times1")
+    source = PublishedVersions(f"{store.uri}/m", tmp_path)
+    assert source.fetch(version) == source.fetch(version)
+    source.release(version)
+    assert [folder.name.partition("-")[0] for folder in tmp_path.iterdir()] == ["v1"]
     source.release(version)
     assert list(tmp_path.iterdir()) == []

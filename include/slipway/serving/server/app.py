@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,10 +46,13 @@ class Server:
         self.flags = flags
         self.metrics = Metrics()
         self._core: Core | None = None
+        self._listener: socket.socket | None = None
         self._http: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         threads = flags.rest_api_num_threads or 4 * (os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(threads, "rest")
+        # Of this server alone unless the flag says otherwise: another's clean-up must not hit it.
+        self._own_cache = tempfile.TemporaryDirectory(prefix="slipway-serve-")
 
     def __enter__(self) -> Self:
         self.start()
@@ -70,14 +74,18 @@ class Server:
         Raises:
             TerminalError: The configuration is wrong or the port is taken; nothing stays open.
         """
-        monitoring = read_monitoring_config(self.flags)
-        listener = _listen(self.flags)
         try:
-            self._core = Core(self.flags, self.metrics, _cache_root(self.flags))
+            self._start()
         except BaseException:
-            listener.close()
-            self._pool.shutdown()
+            self.stop()
             raise
+        _announce(self.flags, self.url)
+
+    def _start(self) -> None:
+        monitoring = read_monitoring_config(self.flags)
+        self._listener = _listen(self.flags)
+        cache = Path(self.flags.model_cache_dir or self._own_cache.name).absolute()
+        self._core = Core(self.flags, self.metrics, cache)
         api = RestApi(self._core, self.metrics, monitoring, self._pool)
         self._http = uvicorn.Server(
             uvicorn.Config(
@@ -90,20 +98,22 @@ class Server:
             )
         )
         self._thread = threading.Thread(
-            target=self._http.run, args=([listener],), name="http", daemon=True
+            target=self._http.run, args=([self._listener],), name="http", daemon=True
         )
         self._thread.start()
         _wait_started(self._http, self._thread)
-        _announce(self.flags, self.url)
 
     def stop(self) -> None:
         """Takes no new requests, waits for those under way, and unloads everything."""
         if self._http is not None and self._thread is not None:
             self._http.should_exit = True
             self._thread.join()
+        if self._listener is not None:
+            self._listener.close()
         if self._core is not None:
             self._core.close()
         self._pool.shutdown()
+        self._own_cache.cleanup()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -175,13 +185,6 @@ def _wait_started(http: uvicorn.Server, thread: threading.Thread) -> None:
     raise TransientError(
         "The HTTP server did not start.", hint="See the log above this line.", subject="http"
     )
-
-
-def _cache_root(flags: ServerFlags) -> Path:
-    if flags.model_cache_dir:
-        return Path(flags.model_cache_dir).absolute()
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "slipway" / "serve"
 
 
 def _announce(flags: ServerFlags, url: str) -> None:

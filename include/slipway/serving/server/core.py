@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway.errors import TerminalError
+from slipway.errors import SlipwayError, TerminalError
 from slipway.serving.server.config import initial_models, parse_model_config
 from slipway.serving.server.loaders import Loader
 from slipway.serving.server.sources import open_source
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# A poll of a bucket that does not answer must not keep the server from stopping.
+_JOIN_SECONDS = 5.0
+
 
 @dataclass
 class _Model:
     config: ModelConfig
-    source: VersionSource
     versions: ModelVersions
     poll: Poll
 
@@ -52,6 +54,7 @@ class Core:
         self._loader = Loader(flags, metrics)
         self._lock = threading.Lock()
         self._models: dict[str, _Model] = {}
+        self._sources: dict[str, VersionSource] = {}
         self._labels: Mapping[str, Mapping[str, int]] = {}
         self._config_text = ""
         self.apply(initial_models(flags))
@@ -84,9 +87,9 @@ class Core:
         with self._lock:
             self._check_platforms(configs)
             labels = {config.name: self._checked_labels(config) for config in configs}
-            sources = {config.name: self._source(config) for config in configs}
+            self._sources |= {path: self._source(path) for path in {c.base_path for c in configs}}
             # Nothing below this line fails: a refused configuration changes nothing.
-            opened = {config.name: self._opened(config, sources[config.name]) for config in configs}
+            opened = {config.name: self._opened(config) for config in configs}
             retired = [model for name, model in self._models.items() if name not in opened]
             self._models = opened
             self._labels = labels
@@ -101,22 +104,21 @@ class Core:
         for model in models:
             _retire(model)
 
-    def _source(self, config: ModelConfig) -> VersionSource:
-        old = self._models.get(config.name)
-        if old is not None and old.config.base_path == config.base_path:
-            return old.source
-        return open_source(config.base_path, self._cache_root)
+    def _source(self, base_path: str) -> VersionSource:
+        # One a base path, however many models follow it: they share its downloads.
+        return self._sources.get(base_path) or open_source(base_path, self._cache_root)
 
-    def _opened(self, config: ModelConfig, source: VersionSource) -> _Model:
+    def _opened(self, config: ModelConfig) -> _Model:
+        source = self._sources[config.base_path]
         old = self._models.get(config.name)
         if old is not None:
             old.versions.follow(source, config.policy)
-            model = _Model(config, source, old.versions, old.poll)
+            model = _Model(config, old.versions, old.poll)
         else:
             _log.info("Adding model %s from %s", config.name, config.base_path)
             versions = ModelVersions(config.name, source, config.policy, self._loader, self._flags)
             poll = Poll(config.name, versions.refresh, self._flags.file_system_poll_wait_seconds)
-            model = _Model(config, source, versions, poll)
+            model = _Model(config, versions, poll)
         if self._flags.file_system_poll_wait_seconds >= 0:
             model.poll.soon()
         return model
@@ -158,7 +160,7 @@ class Core:
             if text == self._config_text:
                 return
             self.apply(parse_model_config(text, file))
-        except (OSError, UnicodeDecodeError, TerminalError) as error:
+        except (OSError, UnicodeDecodeError, SlipwayError) as error:
             # The next poll tries again: a label is refused only until its version is available.
             _log.error("Config file %s: the old configuration stays: %s", file, error)
             return
@@ -171,7 +173,7 @@ class Poll:
 
     Args:
         name: Of the thread.
-        action: What to call; it raises nothing.
+        action: What to call.
         every_seconds: Between two calls; 0 and less mean only when `soon` asks for one.
     """
 
@@ -188,17 +190,23 @@ class Poll:
         self._wake.set()
 
     def close(self) -> None:
-        """Ends the thread; a call that is under way is waited for."""
+        """Ends the thread; a call that is under way is waited for, but not for ever."""
         self._closed = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
         while not self._closed:
             self._wake.wait(self._every)
             self._wake.clear()
             if not self._closed:
-                self._action()
+                self._act()
+
+    def _act(self) -> None:
+        try:
+            self._action()
+        except Exception:  # noqa: BLE001 - a poll that fails in an unforeseen way is not the last
+            _log.exception("%s failed", self._thread.name)
 
 
 def _retire(model: _Model) -> None:

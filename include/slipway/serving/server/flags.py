@@ -17,7 +17,8 @@ class ServerFlags:
     """What the server was told to do. Names, units and defaults are TensorFlow Serving's.
 
     ``rest_api_host`` and ``model_cache_dir`` are Slipway's own: TensorFlow Serving listens on
-    every interface and reads ``s3://`` base paths only up to 2.6.
+    every interface and reads ``s3://`` base paths only up to 2.6. The cache is of one server at a
+    time; without it, downloads lie in a temporary folder.
     """
 
     port: int = 8500

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import uuid
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,14 +34,14 @@ class VersionSource(Protocol):
         """
 
     def fetch(self, version: int) -> Path:
-        """A local folder with everything that belongs to the version.
+        """A local folder with everything that belongs to the version, until it is released.
 
         Raises:
             Exception: It cannot be had; the load counts as failed and is retried.
         """
 
     def release(self, version: int) -> None:
-        """The version is out of memory: what `fetch` made for it may go."""
+        """Ends one `fetch` that succeeded: after the last, what was made for it may go."""
 
 
 class LocalFolder:
@@ -76,7 +78,7 @@ class PublishedVersions:
 
     Args:
         base_path: ``s3://bucket/prefix/model``.
-        cache: A local folder for downloads, this model's own. Its ready folders are named by
+        cache: A local folder for downloads, this object's own. Its ready folders are named by
             version and digest, so that no server takes one for a version's folder by mistake.
 
     Raises:
@@ -96,6 +98,8 @@ class PublishedVersions:
         self._model = model
         self._store: Store = open_store(parent)
         self._cache = cache
+        self._lock = threading.Lock()
+        self._users: Counter[int] = Counter()
         self._folders: dict[int, Path] = {}
 
     def versions(self) -> frozenset[int]:
@@ -122,18 +126,20 @@ class PublishedVersions:
         if manifest is None:
             raise StatusError("NOT_FOUND", f"{self._model} {version} has no manifest any more")
         ready = self._cache / f"v{version}-{manifest.digest[:16]}"
-        self._folders[version] = ready
-        if ready.is_dir() and not _damaged(ready, manifest):
-            return ready
-        shutil.rmtree(ready, ignore_errors=True)
-        self._download(manifest, ready)
+        with self._lock:
+            if not ready.is_dir() or _damaged(ready, manifest):
+                shutil.rmtree(ready, ignore_errors=True)
+                self._download(manifest, ready)
+            self._users[version] += 1
+            self._folders[version] = ready
         return ready
 
     def release(self, version: int) -> None:
-        """Deletes the local copy."""
-        folder = self._folders.pop(version, None)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        """Deletes the local copy once nobody uses it."""
+        with self._lock:
+            self._users[version] -= 1
+            if not self._users[version]:
+                shutil.rmtree(self._folders.pop(version), ignore_errors=True)
 
     def _download(self, manifest: Manifest, ready: Path) -> None:
         from slipway.serving.layout import Layout

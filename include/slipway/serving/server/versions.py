@@ -110,7 +110,11 @@ class ModelVersions:
             self._report(f"cannot list versions, nothing changes: {error}")
             return
         wanted = self._policy.choose(existing)
-        self._report("" if wanted else "no wanted version found under the base path")
+        missing = sorted(self._policy.versions - existing)
+        if missing:
+            self._report(f"versions {missing} are asked for and do not exist")
+        else:
+            self._report("" if wanted else "there is no version under the base path")
         self.want(wanted)
 
     def want(self, numbers: frozenset[int]) -> None:
@@ -212,9 +216,8 @@ class ModelVersions:
         servable, error = self._attempt_all(version)
         if servable is not None and version.unwanted.is_set():
             servable.close()
-            servable = None
-        if servable is None:
             version.source.release(version.number)
+            servable = None
         with self._changed:
             version.servable = servable
             version.error = error
@@ -227,7 +230,7 @@ class ModelVersions:
             if version.unwanted.is_set():
                 break
             try:
-                return self._loader.load(version.source.fetch(version.number)), None
+                return self._attempt(version), None
             except Exception as problem:  # noqa: BLE001 - whatever a model raises is its status
                 error = as_status(problem)
             _log.error(
@@ -237,6 +240,14 @@ class ModelVersions:
             if attempt < attempts:
                 version.unwanted.wait(self._retry_seconds)
         return None, error
+
+    def _attempt(self, version: _Version) -> Servable:
+        folder = version.source.fetch(version.number)
+        try:
+            return self._loader.load(folder)
+        except BaseException:
+            version.source.release(version.number)
+            raise
 
     def _unload(self, version: _Version) -> None:
         with self._changed:
