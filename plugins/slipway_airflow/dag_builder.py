@@ -170,7 +170,10 @@ def _wanted(folder: Path) -> list[Path]:
 def _dags_of(file: Path) -> list[DAG]:
     try:
         spec = load_spec(file)
-        return [build_dag(spec, file), rollout_dag(spec, file)]
+        build = build_dag(spec, file)
+        # Left to Airflow, a cron expression that is none would be an error of the whole file.
+        build.timetable.validate()
+        return [build, rollout_dag(spec, file)]
     except SlipwayError as error:
         return [broken_dag(file, error)]
     except Exception as error:  # whatever it is, it must not cost the other models

@@ -1,0 +1,219 @@
+"""The project's own specs as DAGs: what the UI and the scheduler get."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import TriggerRule
+from airflow.serialization.serialized_objects import DagSerialization
+
+from slipway.registry import STEPS
+from slipway.spec.loader import load_spec
+from slipway.spec.plan import plan_build, plan_rollout
+from slipway_airflow.dag_builder import build_dag, build_dags, rollout_dag
+from slipway_airflow.failures import RETRY_POLICY
+from slipway_airflow.operators.registry import OPERATORS
+from support.specs import PROJECT, write_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import DAG
+
+MODELS = PROJECT / "dags" / "models"
+DIGITS = MODELS / "digits.yaml"
+
+
+@pytest.fixture(scope="module")
+def dags() -> dict[str, DAG]:
+    """Every DAG of the project, as Airflow finds it."""
+    bag = DagBag(str(PROJECT / "dags"))
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+def upstream(dag: DAG) -> dict[str, set[str]]:
+    return {task.task_id: set(task.upstream_task_ids) for task in dag.tasks}
+
+
+def test_every_spec_has_a_build_and_a_rollout(dags: dict[str, DAG]):
+    models = {file.stem for file in MODELS.glob("*.yaml") if not file.name.startswith("_")}
+    assert "digits" in models
+    assert set(dags) == {f"{name}__{kind}" for name in models for kind in ("build", "rollout")}
+
+
+def test_nothing_is_anonymous(dags: dict[str, DAG]):
+    for dag in dags.values():
+        assert dag.description, dag.dag_id
+        assert dag.doc_md, dag.dag_id
+        assert {"slipway", dag.dag_id.split("__")[0]} <= set(dag.tags)
+        for task in dag.tasks:
+            assert task.doc_md, task.task_id
+            assert task.owner not in {"", "airflow"}, task.task_id
+
+
+def test_no_run_waits_for_another_and_no_past_is_caught_up(dags: dict[str, DAG]):
+    for dag in dags.values():
+        assert dag.max_active_runs == 1
+        assert dag.max_active_tasks == 2
+        assert dag.catchup is False
+
+
+def test_a_build_has_the_edges_of_its_plan(dags: dict[str, DAG]):
+    plan = {step.task_id: set(step.needs) for step in plan_build(load_spec(DIGITS))}
+    assert upstream(dags["digits__build"]) == plan
+    assert [task.task_id for task in dags["digits__build"].roots] == ["check"]
+    assert [task.task_id for task in dags["digits__build"].leaves] == ["publish"]
+
+
+def test_each_variant_is_a_group_of_its_own(dags: dict[str, DAG]):
+    groups = dags["digits__build"].task_group.get_task_group_dict()
+    assert set(groups) - {None} == {"original", *load_spec(DIGITS).variants}
+    assert set(groups["lite_int8"].children) == {"lite_int8.tflite", "lite_int8.validate"}
+    assert set(groups["original"].children) == {"original.train_export", "original.validate"}
+
+
+def test_both_ends_of_an_edge_know_it(dags: dict[str, DAG]):
+    for dag in dags.values():
+        for task in dag.tasks:
+            for other in task.upstream_task_ids:
+                assert task.task_id in dag.get_task(other).downstream_task_ids
+
+
+def test_only_steps_that_bear_failures_run_after_them(dags: dict[str, DAG]):
+    build = dags["digits__build"]
+    tolerant = {t.task_id for t in build.tasks if t.trigger_rule == TriggerRule.ALL_DONE}
+    assert tolerant == {"benchmark", "select"}
+    others = [task for task in build.tasks if task.task_id not in tolerant]
+    assert {task.trigger_rule for task in others} == {TriggerRule.ALL_SUCCESS}
+
+
+def test_a_rollout_goes_on_only_while_all_is_well(dags: dict[str, DAG]):
+    rollout = dags["digits__rollout"]
+    assert upstream(rollout) == {
+        "preflight": set(),
+        "deploy": {"preflight"},
+        "probe": {"deploy"},
+        "health": {"probe"},
+        "promote": {"health"},
+        "rollback": {"deploy", "probe", "health", "promote"},
+        "stable": {"promote"},
+    }
+    rules = {task.task_id: task.trigger_rule for task in rollout.tasks}
+    assert rules.pop("rollback") == TriggerRule.ONE_FAILED
+    assert set(rules.values()) == {TriggerRule.ALL_SUCCESS}
+
+
+def test_every_step_of_the_registry_has_an_operator_of_its_own():
+    assert set(OPERATORS) == set(STEPS)
+    assert len(set(OPERATORS.values())) == len(OPERATORS)
+
+
+def test_every_task_retries_by_the_kind_of_error(dags: dict[str, DAG]):
+    execution = load_spec(DIGITS).execution
+    for dag in dags.values():
+        for task in dag.tasks:
+            if task.task_id == "stable":
+                continue  # the scheduler ends it without a process
+            assert task.retry_policy is RETRY_POLICY
+            assert task.retries == execution.retries
+            assert task.retry_delay.total_seconds() == execution.retry_delay_seconds
+
+
+def test_publishing_starts_the_rollout(dags: dict[str, DAG]):
+    (outlet,) = dags["digits__build"].get_task("publish").outlets
+    (awaited,) = dags["digits__rollout"].timetable.asset_condition.objects
+    assert outlet == awaited
+    assert (outlet.name, outlet.uri, outlet.group) == ("digits", "x-slipway://digits", "slipway")
+    outlets = [task for dag in dags.values() for task in dag.tasks if task.outlets]
+    assert {task.task_id for task in outlets} == {"publish"}
+
+
+def test_the_options_are_documented(dags: dict[str, DAG]):
+    doc = dags["digits__build"].get_task("pruned.prune").doc_md or ""
+    assert "| final_sparsity | `0.8` |" in doc
+    assert "| lite_int8 | quantized | tflite |" in (dags["digits__build"].doc_md or "")
+    assert "0.01" in (dags["digits__rollout"].doc_md or "")
+
+
+def test_what_may_be_asked_of_a_run_has_a_schema(dags: dict[str, DAG]):
+    assert dags["digits__build"].params.dump() == {"force": False}
+    params = dags["digits__rollout"].params
+    assert params.dump() == {"version": None, "digest": None, "allow_older": False}
+    for name, wrong in {"version": 0, "digest": "latest", "allow_older": "yes"}.items():
+        with pytest.raises(Exception, match=str(wrong)):
+            params.get_param(name).resolve(wrong)
+    assert params.get_param("version").resolve(3) == 3
+
+
+def test_a_dag_survives_serialization(dags: dict[str, DAG]):
+    for dag in dags.values():
+        read = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        assert {t.task_id: set(t.upstream_task_ids) for t in read.tasks} == upstream(dag)
+        for task in dag.tasks:
+            again = read.get_task(task.task_id)
+            assert again.task_type == type(task).__name__
+            assert again.doc_md == task.doc_md
+            assert again.has_retry_policy == (task.retry_policy is not None)
+            assert set(again.extra_links) == {link.name for link in task.operator_extra_links}
+
+
+def test_a_schedule_and_its_limits_come_from_the_spec(tmp_path: Path):
+    extra = "owner: risk\nschedule: '@daily'\nexecution: {parallel_steps: 5, retries: 0}\n"
+    file = write_spec(tmp_path, extra=extra)
+    spec = load_spec(file)
+    dag = build_dag(spec, file)
+    assert dag.schedule == "@daily"
+    assert dag.max_active_tasks == 5
+    assert {(task.owner, task.retries) for task in dag.tasks} == {("risk", 0)}
+    assert {task.task_id for task in rollout_dag(spec, file).tasks} >= {
+        step.task_id for step in plan_rollout(spec)
+    }
+
+
+def test_an_imported_model_is_brought_in_by_its_own_operator(tmp_path: Path):
+    write_spec(tmp_path, extra="saved_model: exported\n")
+    build = build_dags(tmp_path)["tiny__build"]
+    assert type(build.get_task("original.import")).__name__ == "ImportSavedModelOperator"
+
+
+def test_parsing_imports_nothing_heavy():
+    heavy = ("tensorflow", "tf_keras", "numpy", "sklearn", "ai_edge_litert", "plotly", "fastapi")
+    code = (
+        "import sys; from pathlib import Path; from slipway_airflow.dag_builder import build_dags;"
+        f"found = build_dags(Path({str(MODELS)!r})); assert 'digits__build' in found;"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    assert _python(code) == "[]"
+
+
+def test_airflow_loads_one_file_from_plugins_and_nothing_else():
+    code = (
+        "from airflow import plugins_manager, settings; import sys;"
+        "from airflow.plugins_manager import PluginsDirectorySource as Source;"
+        "found, errors = plugins_manager._get_plugins(); assert not errors, errors;"
+        "own = [p for p in found if isinstance(p.source, Source)];"
+        "print([(p.name, str(p.source)) for p in own],"
+        "[name for name in ('tflite_convert', 'prune', 'dag_builder') if name in sys.modules],"
+        "[app['url_prefix'] for app in plugins_manager.get_fastapi_plugins()[0]])"
+    )
+    assert _python(code).endswith(
+        "[('slipway', '$PLUGINS_FOLDER/slipway_plugin.py')] [] ['/slipway']"
+    )
+
+
+def _python(code: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT / "plugins",
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
