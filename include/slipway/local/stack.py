@@ -187,6 +187,11 @@ class Stack:
             f"--model_config_file={self.model_config_file}",
             "--model_config_file_poll_wait_seconds=1",
             "--file_system_poll_wait_seconds=1",
+            # Started again, it finds labels in its config file before any version is loaded.
+            "--allow_version_labels_for_unavailable_models=true",
+            # A version that cannot be loaded is to be known before the rollout's patience ends.
+            "--max_num_load_retries=1",
+            "--load_retry_interval_micros=1000000",
             f"--monitoring_config_file={monitoring}",
             "--prefer_tflite_model=true",
         )

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from slipway.content import bytes_digest
 from slipway.errors import TerminalError, TransientError
 from slipway.serving.layout import Layout
 from slipway.storage import PreconditionFailed
@@ -29,7 +30,8 @@ class Evidence:
         store: Open at the base URI.
         model: The model's name.
         version: The canary.
-        rollout_id: The run; what no object's name should hold is replaced by "-".
+        rollout_id: The run. Where it holds what no object's name should, the name gets "-" for it,
+            and the beginning of its sha256 so that two runs never share a document.
     """
 
     def __init__(self, store: Store, model: str, version: int, rollout_id: str) -> None:
@@ -40,7 +42,7 @@ class Evidence:
             "version": version,
             "rollout_id": rollout_id,
         }
-        self.path = Layout(model).rollout(version, _UNSAFE.sub("-", rollout_id).strip("-."))
+        self.path = Layout(model).rollout(version, _object_name(rollout_id))
 
     @property
     def uri(self) -> str:
@@ -87,3 +89,8 @@ class Evidence:
                 subject=self.path,
             ) from None
         return document, found.etag
+
+
+def _object_name(rollout_id: str) -> str:
+    safe = _UNSAFE.sub("-", rollout_id).strip("-.")
+    return safe if safe == rollout_id else f"{safe}-{bytes_digest(rollout_id.encode())[:8]}"
