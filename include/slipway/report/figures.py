@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _NOTHING = "–"  # noqa: RUF001  # an en dash stands for a missing figure
 _KILO = 1000.0
 
@@ -12,10 +14,10 @@ def number(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share with one decimal; all of it only if it is all."""
+    """A share, rounded down to one decimal: all of it only if it is all."""
     if value is None:
         return _NOTHING
-    return f"{value:.1%}" if value in {0, 1} else f"{min(value, 0.999):.1%}"
+    return f"{math.floor(value * 1000 + 1e-6) / 10:g}%"
 
 
 def milliseconds(value: float | None) -> str:

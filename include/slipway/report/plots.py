@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from slipway.report.figures import milliseconds, number, size
+from slipway.report.figures import milliseconds, number, signed, size
 from slipway.report.scales import Axis, Label, linear_axis, log_axis, place_labels
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def drops(report: Report) -> Drops | None:
         facts = _facts(variant, report)
         interval = facts.drop_interval
         low, high = (interval.low, interval.high) if interval else (facts.drop, facts.drop)
-        text = f"{facts.drop:+.4f}"
+        text = signed(facts.drop)
         rows.append(
             DropRow(
                 variant.name,

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 _CHARACTER = 6.4
 _LINE = 13.0
-_GAP = 9.0
-_RINGS = (1.0, 2.2, 3.6, 5.2, 7.0, 9.0)
+_GAP = 12.0
+_RINGS = (1.0, 1.8, 2.8, 4.0, 5.4, 7.0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def linear_axis(values: Iterable[float], start: float, end: float) -> Axis:
     values = list(values)
     low, high = min(values), max(values)
     spread = (high - low) or abs(high) * 0.1 or 1.0
-    step = _round_step(spread / 4)
+    step = _round_step(spread / 6)
     low, high = low - 0.06 * spread, high + 0.06 * spread
     first = math.ceil(low / step)
     ticks = tuple(round(number * step, 10) for number in range(first, math.floor(high / step) + 1))
@@ -91,7 +91,7 @@ def place_labels(
         left: Left end of the room.
         top: Upper end of the room.
     """
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y, _ in points]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y, _ in points]
     labels = []
     for x, y, text in points:
         best: tuple[float, Label, tuple[float, float, float, float]] | None = None
