@@ -107,14 +107,16 @@ class ModelVersions:
         try:
             existing = self._source.versions()
         except (OSError, SlipwayError) as error:
-            self._report(f"cannot list versions, nothing changes: {error}")
+            self._report("unlisted", f"cannot list versions, nothing changes: {error}")
             return
         wanted = self._policy.choose(existing)
         missing = sorted(self._policy.versions - existing)
         if missing:
-            self._report(f"versions {missing} are asked for and do not exist")
+            self._report(f"missing {missing}", f"versions {missing} are asked for and not there")
+        elif not wanted:
+            self._report("empty", "there is no version under the base path")
         else:
-            self._report("" if wanted else "there is no version under the base path")
+            self._report("", "every wanted version is there")
         self.want(wanted)
 
     def want(self, numbers: frozenset[int]) -> None:
@@ -265,10 +267,10 @@ class ModelVersions:
         _log.info("%s %d: %s", self.name, version.number, state.value)
         self._changed.notify_all()
 
-    def _report(self, problem: str) -> None:
-        # Every poll would say it again: only news is logged.
-        if problem and problem != self._last_problem:
-            _log.warning("%s: %s", self.name, problem)
+    def _report(self, problem: str, text: str) -> None:
+        # Every poll would say it again: only what is new, or over, is logged.
+        if problem != self._last_problem:
+            _log.log(logging.WARNING if problem else logging.INFO, "%s: %s", self.name, text)
         self._last_problem = problem
 
 
