@@ -6,5 +6,7 @@ import sys
 
 from slipway.serving.server.app import main
 
+__all__ = ["main"]
+
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
