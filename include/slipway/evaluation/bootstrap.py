@@ -77,7 +77,8 @@ class Bootstrap:
             value=value,
             interval=self._interval(values),
             original=reference,
-            drop=sign * (value - reference),
+            # Adding 0.0 turns -0.0 into 0.0.
+            drop=sign * (value - reference) + 0.0,
             drop_interval=self._interval(sign * (values - references)),
         )
 

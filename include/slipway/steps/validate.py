@@ -51,14 +51,12 @@ def run(context: StepContext) -> StepOutput:
     definition = context.definition()
     metrics = find_metrics(config.metrics, definition)
     test = definition.load_data("test")
-    ours = open_runner(context.input("variant"), config.signature, context.variant)
-    same = context.input("variant").digest == context.input(ORIGINAL).digest
-    theirs = ours if same else open_runner(context.input(ORIGINAL), config.signature, ORIGINAL)
+    ours, theirs = _open(context, config.signature)
     context.say(f"answers {len(test)} examples of the test split")
     original = theirs.predict(test.inputs)
-    answers = (
-        original if same else align_outputs(context.variant, ours.predict(test.inputs), original)
-    )
+    answers = original
+    if ours is not theirs:
+        answers = align_outputs(context.variant, ours.predict(test.inputs), original)
     context.say(f"intervals of {', '.join(config.metrics)} by bootstrap")
     bootstrap = Bootstrap(len(test), context.request.seed, config.confidence)
     found = compare_metrics(metrics, test.labels, answers, original, bootstrap)
@@ -90,6 +88,15 @@ def run(context: StepContext) -> StepOutput:
     golden.write(context.folder / GOLDEN_FILE)
     _tell(context, evaluation)
     return StepOutput("report", metrics=_figures(evaluation), details=_facts(evaluation.server))
+
+
+def _open(context: StepContext, signature: str) -> tuple[Runner, Runner]:
+    """The variant and the original; the same one twice if the variant is the original."""
+    variant, original = context.input("variant"), context.input(ORIGINAL)
+    ours = open_runner(variant, signature, context.variant)
+    if variant.digest == original.digest:
+        return ours, ours
+    return ours, open_runner(original, signature, ORIGINAL)
 
 
 def _other_interface(ours: Runner, theirs: Runner) -> str | None:
