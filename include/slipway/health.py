@@ -3,50 +3,38 @@
 TensorFlow Serving's request metrics carry no version. With `strategy: in_place` stable and canary
 share one server, so Prometheus judges the model as a whole in the window, and much traffic to
 stable can hide a bad canary. That is why the probe's own figures, which belong to the canary
-alone, are held to the same limits.
+alone, are held to the same limits: its requests and errors always, its latencies where the
+server's own would not show them.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from slipway.contracts import Contract
-from slipway.rollout import promql
+from slipway.rollout.checks import (
+    PROBE_REQUESTS,
+    PROBE_STARTED_AT,
+    REQUESTS,
+    Check,
+    Verdict,
+    checks,
+    probe_checks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from slipway.spec.rollout import HealthPolicy
 
-Verdict = Literal["healthy", "unhealthy", "inconclusive", "error"]
-
 # The first of these that any check has is the verdict of a look.
 _WORST_FIRST: tuple[Verdict, ...] = ("unhealthy", "error", "inconclusive", "healthy")
 _FINAL: frozenset[Verdict] = frozenset({"healthy", "unhealthy"})
 
-REQUESTS = "requests"
-PROBE_REQUESTS = "probe_requests"
-
-
-class Check(Contract):
-    """One figure and its limits.
-
-    Attributes:
-        name: In samples, evidence and messages.
-        promql: The resolved query; None if the probe measured the figure itself.
-        largest: Largest healthy value.
-        smallest: Smallest healthy value.
-        beyond: What a value beyond its limits means.
-        counted_by: The check that says whether there were enough requests to judge this one.
-    """
-
-    name: str
-    promql: str | None = None
-    largest: float | None = None
-    smallest: float | None = None
-    beyond: Verdict = "unhealthy"
-    counted_by: str | None = None
+# With up to this many requests to the model for each of the probe's, the server's own quantiles
+# show a slow canary.
+_REQUESTS_PER_PROBE = 2
 
 
 class CheckResult(Contract):
@@ -109,65 +97,6 @@ class JudgeState(Contract):
     looks: tuple[Look, ...] = ()
 
 
-def checks(policy: HealthPolicy, model: str, version: int) -> tuple[Check, ...]:
-    """The checks that Prometheus answers, with their queries resolved."""
-    window = f"{policy.window_seconds}s"
-    found = [
-        Check(
-            name=REQUESTS,
-            promql=promql.requests(model, window),
-            smallest=policy.minimum_requests,
-            beyond="inconclusive",
-        )
-    ]
-    wanted = policy.checks
-    if wanted.error_ratio is not None:
-        query = promql.error_ratio(model, window)
-        limit = wanted.error_ratio.largest
-        found.append(Check(name="error_ratio", promql=query, largest=limit, counted_by=REQUESTS))
-    for latency in wanted.latency:
-        query = promql.latency_ms(model, latency.percentile, window)
-        name = latency_name(latency.percentile)
-        limit = latency.largest_ms
-        found.append(Check(name=name, promql=query, largest=limit, counted_by=REQUESTS))
-    if wanted.load_failures is not None:
-        query = promql.load_failures(model, version, window)
-        found.append(
-            Check(name="load_failures", promql=query, largest=wanted.load_failures.largest)
-        )
-    for own in wanted.promql:
-        query = promql.filled_in(own.query, model=model, version=version, window=window)
-        found.append(Check(name=own.name, promql=query, largest=own.largest, smallest=own.smallest))
-    return tuple(found)
-
-
-def probe_checks(policy: HealthPolicy) -> tuple[Check, ...]:
-    """The same limits for what the probe counted at the client, of the canary alone.
-
-    Its latencies hold the way over the network too, so they are never smaller than the server's.
-    """
-    found = [
-        Check(name=PROBE_REQUESTS, smallest=policy.minimum_requests, beyond="inconclusive"),
-    ]
-    if policy.checks.error_ratio is not None:
-        limit = policy.checks.error_ratio.largest
-        found.append(Check(name="probe_error_ratio", largest=limit, counted_by=PROBE_REQUESTS))
-    found.extend(
-        Check(
-            name=f"probe_{latency_name(latency.percentile)}",
-            largest=latency.largest_ms,
-            counted_by=PROBE_REQUESTS,
-        )
-        for latency in policy.checks.latency
-    )
-    return tuple(found)
-
-
-def latency_name(percentile: float) -> str:
-    """Name of a latency quantile's check, such as latency_p99_ms or latency_p99_9_ms."""
-    return f"latency_p{percentile:g}_ms".replace(".", "_")
-
-
 def judge_check(check: Check, value: float | None, *, enough: bool = True) -> CheckResult:
     """Judge one figure.
 
@@ -224,8 +153,7 @@ class Judge:
         self.policy = policy
         self.state = state
         self.checks = checks(policy, model, version)
-        self._probe_checks = () if probe is None else probe_checks(policy)
-        self._probe = probe or {}
+        self._probe = probe
 
     @property
     def queries(self) -> dict[str, str]:
@@ -242,7 +170,10 @@ class Judge:
         Returns:
             The decision, once it is final.
         """
-        results = (*_judge_all(self.checks, samples), *_judge_all(self._probe_checks, self._probe))
+        results = _judge_all(self.checks, samples)
+        if self._probe is not None:
+            asked = probe_checks(self.policy, latency=not self._server_shows(samples, at))
+            results += _judge_all(asked, self._probe)
         return self._remember(results, at)
 
     def fail(self, reason: str, at: float) -> Decision | None:
@@ -260,6 +191,16 @@ class Judge:
             for check in self.checks
         )
         return self._remember(results, at)
+
+    def _server_shows(self, samples: Mapping[str, float | None], at: float) -> bool:
+        """Whether the window holds the whole probe and little else."""
+        probe = self._probe or {}
+        requests = samples.get(REQUESTS)
+        return (
+            requests is not None
+            and requests <= _REQUESTS_PER_PROBE * probe.get(PROBE_REQUESTS, 0)
+            and probe.get(PROBE_STARTED_AT, 0) >= at - self.policy.window_seconds
+        )
 
     def _remember(self, results: tuple[CheckResult, ...], at: float) -> Decision | None:
         verdict = worst(result.verdict for result in results)

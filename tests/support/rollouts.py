@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from slipway.serving.publish import Published
     from slipway.storage import Store
 
-SLOW_SECONDS = 0.2
+SLOW_SECONDS = 0.12
 INSTANCES = ([[1.0, 2.0]], [[0.5, -1.0], [3.0, 4.0]], [[0.0, 7.0]])
 
 HEALTH: dict[str, Any] = {
@@ -113,8 +113,9 @@ class Stack:
     models: Path
     uri: str
     store: Store
-    credentials: StoreCredentials
     environment: dict[str, str]
+    table: ProcessTable
+    server: Service
 
     @property
     def server_url(self) -> str:
@@ -186,26 +187,30 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     port = free_port()
     config = folder / "models.config"
     config.write_text("model_config_list {}\n")
-    with seaweed() as s3, _model_server(folder, port, config, s3.credentials) as url:
+    table = ProcessTable(folder / "server")
+    with (
+        seaweed() as s3,
+        Prometheus(folder / "prometheus", targets=[f"127.0.0.1:{port}"]) as prometheus,
+    ):
         uri = s3.create_bucket("models")
-        with Prometheus(folder / "prometheus", targets=[f"127.0.0.1:{port}"]) as prometheus:
+        service = _model_server(folder, port, config, s3.credentials)
+        try:
+            table.start(service)
             environment = {
                 **s3.credentials.to_environment(),
-                "SLIPWAY_MODEL_SERVER_URL": url,
+                "SLIPWAY_MODEL_SERVER_URL": f"http://127.0.0.1:{port}",
                 "SLIPWAY_MODEL_CONFIG_FILE": str(config),
                 "SLIPWAY_PROMETHEUS_URL": prometheus.url,
             }
             store = open_store(uri, s3.credentials)
-            yield Stack(models, uri, store, s3.credentials, environment)
+            yield Stack(models, uri, store, environment, table, service)
+        finally:
+            table.stop_all()
 
 
-@contextmanager
-def _model_server(
-    folder: Path, port: int, config: Path, credentials: StoreCredentials
-) -> Iterator[str]:
+def _model_server(folder: Path, port: int, config: Path, credentials: StoreCredentials) -> Service:
     monitoring = folder / "monitoring.config"
     monitoring.write_text("prometheus_config { enable: true }\n")
-    url = f"http://127.0.0.1:{port}"
     command = (
         sys.executable,
         "-m",
@@ -215,17 +220,12 @@ def _model_server(
         "--model_config_file_poll_wait_seconds=1",
         f"--monitoring_config_file={monitoring}",
         "--max_num_load_retries=0",
+        "--allow_version_labels_for_unavailable_models=true",
         f"--model_cache_dir={folder / 'cache'}",
     )
-    ready = f"{url}/monitoring/prometheus/metrics"
-    table = ProcessTable(folder / "server")
-    try:
-        table.start(
-            Service("model-server", command, lambda: answers(ready), credentials.to_environment())
-        )
-        yield url
-    finally:
-        table.stop_all()
+    ready = f"http://127.0.0.1:{port}/monitoring/prometheus/metrics"
+    environment = credentials.to_environment()
+    return Service("model-server", command, lambda: answers(ready), environment)
 
 
 def _in_own_process(code: str) -> None:

@@ -4,10 +4,11 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway.health import Decision, Judge, JudgeState, checks, latency_name
+from slipway.health import Decision, Judge, JudgeState
+from slipway.rollout.checks import checks, latency_name
 from slipway.spec.rollout import HealthPolicy
 
 POLICY = HealthPolicy.model_validate(
@@ -87,6 +88,7 @@ def test_each_limit_decides(name: str, value: float, verdict: str) -> None:
     assert verdict_of(GOOD | {name: value}) == verdict
 
 
+@settings(deadline=None)
 @given(name=st.sampled_from(sorted(GOOD)), hole=st.sampled_from([None, math.nan, math.inf]))
 def test_a_hole_in_any_figure_is_inconclusive(name: str, hole: float | None) -> None:
     assert verdict_of(GOOD | {name: hole}) == "inconclusive"
@@ -96,6 +98,7 @@ def test_many_errors_among_too_few_requests_prove_nothing() -> None:
     assert verdict_of(GOOD | {"requests": 10, "error_ratio": 1.0}) == "inconclusive"
 
 
+@settings(deadline=None)
 @given(samples)
 def test_healthy_means_that_every_figure_is_there_and_within_its_limits(
     look: dict[str, float | None],
@@ -114,6 +117,7 @@ def test_healthy_means_that_every_figure_is_there_and_within_its_limits(
     assert (verdict_of(look) == "healthy") == fine
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([GOOD, BAD, {}]), max_size=12))
 def test_a_final_verdict_lasted_or_time_ran_out(looks: list[dict[str, float | None]]) -> None:
     decision = decide(looks)
@@ -125,6 +129,7 @@ def test_a_final_verdict_lasted_or_time_ran_out(looks: list[dict[str, float | No
         pytest.fail("neither lasted nor late")
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([GOOD, BAD, {}, None]), min_size=12, max_size=12))
 def test_a_judge_that_is_saved_and_loaded_decides_the_same(
     looks: list[dict[str, float | None] | None],
@@ -197,6 +202,22 @@ def test_much_traffic_to_stable_cannot_hide_a_bad_canary(
     probe: dict[str, float], verdict: str
 ) -> None:
     assert verdict_of(GOOD | {"requests": 1_000_000}, probe=probe) == verdict
+
+
+@pytest.mark.parametrize(
+    ("requests", "started_at", "verdict"),
+    [
+        (200, 1e9, "healthy"),
+        (400, 1e9, "healthy"),
+        (401, 1e9, "unhealthy"),
+        (200, -1e9, "unhealthy"),
+    ],
+)
+def test_the_clients_own_pauses_count_only_where_the_server_cannot_show_the_canary(
+    requests: float, started_at: float, verdict: str
+) -> None:
+    slow_client = GOOD_PROBE | {"probe_latency_p99_ms": 500.0, "probe_started_at": started_at}
+    assert verdict_of(GOOD | {"requests": requests}, probe=slow_client) == verdict
 
 
 def test_a_users_query_is_filled_in() -> None:

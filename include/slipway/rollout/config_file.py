@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,7 @@ class ModelConfigFile:
         partial = self.path.with_name(f".{self.path.name}.partial")
         try:
             partial.write_text(text_format.MessageToString(message), "utf-8")
+            shutil.copymode(self.path, partial)
             partial.replace(self.path)
         except OSError as error:
             raise self._unusable(f"cannot be replaced: {error.strerror}") from None

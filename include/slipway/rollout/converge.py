@@ -81,12 +81,13 @@ def converge(
     old_failures: frozenset[int] | None = None
     while True:
         goal = wanted()
-        seen = server.look(model, goal.labels)
+        seen = _look(server, model, goal, deadline)
         with file.locked():
-            goal_now = wanted()
             current = file.read(model)
-            following = next_serving(current, goal_now, seen)
-            if goal_now == goal and following != current:
+            following = next_serving(current, goal, seen)
+            # Whoever moved a channel meanwhile must not be overwritten with what was true before.
+            still = wanted() == goal
+            if still and following != current:
                 file.write(model, base_path, following)
                 say(f"{model}: {_described(following)}")
         # A version that failed before it was asked for anew is still shown as failed at first.
@@ -94,10 +95,21 @@ def converge(
             old_failures = frozenset(seen.failures) - current.versions
         old_failures &= frozenset(seen.failures)
         _raise_failure(model, goal, seen, ignored=old_failures)
-        if is_reached(following, goal, seen) and goal == goal_now:
+        if still and is_reached(following, goal, seen):
             return goal
         if time.monotonic() > deadline:
             raise _too_late(model, goal, seen, server.url, within_seconds)
+        time.sleep(_POLL_SECONDS)
+
+
+def _look(server: ModelServer, model: str, goal: Serving, deadline: float) -> Seen:
+    """See what is served; a server that is busy loading may answer later."""
+    while True:
+        try:
+            return server.look(model, goal.labels)
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(_POLL_SECONDS)
 
 

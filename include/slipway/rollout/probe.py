@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError, TransientError
 from slipway.evaluation.golden import largest_difference
-from slipway.health import PROBE_REQUESTS, latency_name
+from slipway.rollout.checks import PROBE_REQUESTS, PROBE_STARTED_AT, latency_name
 from slipway.rollout.preflight import read_golden
 from slipway.rollout.traffic import quantile, send
 from slipway.serving.layout import resolve
@@ -42,6 +43,7 @@ def probe(rollout: Rollout) -> tuple[dict[str, float], dict[str, Any]]:
     settings = rollout.config.rollout.probe
     url = f"{rollout.target.server_url}/v1/models/{rollout.model}/labels/{label}:predict"
     rollout.say(f"{len(golden.requests)} golden and {settings.requests} probe requests to {label}")
+    started_at = time.time()
     replies = send(
         url,
         [request.body for request in golden.requests],
@@ -49,7 +51,7 @@ def probe(rollout: Rollout) -> tuple[dict[str, float], dict[str, Any]]:
         rate_per_second=settings.rate_per_second,
         timeout_seconds=settings.timeout_seconds,
     )
-    figures = _figures(rollout, golden, replies)
+    figures = {PROBE_STARTED_AT: started_at, **_figures(rollout, golden, replies)}
     details = {
         "label": label,
         "url": url,

@@ -59,16 +59,17 @@ class ModelServer:
         A refused connection is an answer too: where no process listens, nothing is served.
 
         Raises:
-            TransientError: Something listens and does not answer.
+            TransientError: Something listens and gives no status.
         """
         try:
             statuses = self._statuses(f"/v1/models/{model}")
             answering = {label: self._labelled(model, label) for label in labels}
         except httpx.ConnectError:
             return Seen(up=False)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ValueError, KeyError) as error:
             raise TransientError(
-                f"the model server at {self.url} does not answer: {type(error).__name__}: {error}",
+                f"the model server at {self.url} gives no status of {model}: "
+                f"{type(error).__name__}: {error}",
                 hint="read the model server's log",
                 subject=self.url,
             ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.rollout.config_file import Serving
@@ -62,6 +62,7 @@ def running(draw: st.DrawFn) -> tuple[Serving, SimulatedServer]:
     return Serving(file.versions | extra, labels), SimulatedServer(available, labels)
 
 
+@settings(deadline=None)
 @given(state=running(), wanted=servings(), order=st.lists(st.booleans(), max_size=30))
 def test_every_state_converges_and_no_wanted_label_is_lost(
     state: tuple[Serving, SimulatedServer], wanted: Serving, order: list[bool]
@@ -83,6 +84,7 @@ def test_every_state_converges_and_no_wanted_label_is_lost(
     assert server.lost == []
 
 
+@settings(deadline=None)
 @given(state=running(), wanted=servings())
 def test_a_label_is_given_only_to_what_is_available(
     state: tuple[Serving, SimulatedServer], wanted: Serving

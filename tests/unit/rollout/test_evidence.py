@@ -4,7 +4,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import TerminalError
@@ -49,6 +49,7 @@ def test_parts_that_are_added_at_once_are_all_kept(store: Store) -> None:
     assert sorted(step["number"] for step in steps) == [0, 1, 2, 3, 4]
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_any_run_id_gives_a_path_of_its_own_folder(run_id: str) -> None:
     evidence = Evidence(open_store("nowhere"), "digits", 3, run_id)

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.local.processes import free_port
@@ -73,6 +73,7 @@ def test_where_nothing_listens_the_request_is_refused() -> None:
     assert reply.refused
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.1, 99.9))
 def test_a_quantile_is_not_exceeded_by_its_share(values: list[float], percentile: float) -> None:
     found = quantile(values, percentile)
