@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from slipway.local.stack import Stack
 from slipway.serving.server.config import read_monitoring_config
 from slipway.serving.server.flags import ServerFlags, parse_flags
 from slipway.spec.loader import load_spec, spec_files
@@ -51,6 +53,15 @@ def test_both_servers_are_given_the_same_flags() -> None:
     assert theirs - ours == {"--port=8500"}
     assert ours <= theirs
     assert flags("slipway-server").ignored == ()
+
+
+def test_the_server_is_told_what_the_stack_of_one_machine_tells_its_own(tmp_path: Path) -> None:
+    places = {"rest_api_host", "rest_api_port", "model_config_file", "monitoring_config_file"}
+    command = Stack(tmp_path, PROJECT)._model_server().command
+    local = asdict(parse_flags([word for word in command if word.startswith("--")]))
+    here = asdict(flags("slipway-server"))
+    different = {name for name, value in local.items() if here[name] != value}
+    assert different <= places | {"model_cache_dir"}
 
 
 def test_tensorflow_serving_is_given_none_of_our_own_flags() -> None:
