@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from slipway.content import bytes_digest
 from slipway.errors import TerminalError
 from slipway.evaluation.golden import Golden
@@ -54,7 +56,7 @@ def read_golden(rollout: Rollout, manifest: Manifest) -> Golden | None:
     """The golden requests of a version; None if it was published without.
 
     Raises:
-        TerminalError: They are missing or are not those of the manifest.
+        TerminalError: They are missing, not those of the manifest or not readable.
     """
     if manifest.golden_digest is None:
         return None
@@ -67,4 +69,12 @@ def read_golden(rollout: Rollout, manifest: Manifest) -> Golden | None:
             hint="somebody changed the bucket: publish the model again",
             subject=path,
         )
-    return Golden.model_validate_json(found.data)
+    try:
+        return Golden.model_validate_json(found.data)
+    except ValidationError as error:
+        raise TerminalError(
+            f"the golden requests {rollout.store.uri}/{path} cannot be read: "
+            f"{error.error_count()} problems",
+            hint="publish the model again with the Slipway that rolls it out",
+            subject=path,
+        ) from None
