@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.tree import Tree
@@ -37,15 +37,14 @@ def plan_tree(title: str, steps: Sequence[PlannedStep]) -> Tree:
     return tree
 
 
-def variants_table(rows: Iterable[dict[str, Any]]) -> Table:
-    """The table of variants, as `select` gives its rows."""
+def variants_table(rows: Iterable[dict[str, Any]]) -> Group:
+    """The table of variants, as `select` gives its rows, and why some did not pass."""
     rows = list(rows)
     metric = next((str(row["metric_name"]) for row in rows if row.get("metric_name")), "metric")
-    table = Table(title="Variants")
-    for heading in ("variant", metric, "size kB", "compressed kB", "p50 ms", "p99 ms"):
-        table.add_column(heading, justify="left" if heading == "variant" else "right")
-    table.add_column("verdict")
-    table.add_column("reason", overflow="fold")
+    table = Table()
+    for heading in ("variant", metric, "kB", "zipped", "p50 ms", "p99 ms"):
+        table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         style = _VERDICT_STYLE.get(row["verdict"], "")
         name = f"[bold green]{row['variant']} *[/]" if row.get("winner") else row["variant"]
@@ -57,9 +56,9 @@ def variants_table(rows: Iterable[dict[str, Any]]) -> Table:
             _figure(row.get("latency_p50_ms"), 3),
             _figure(row.get("latency_p99_ms"), 3),
             f"[{style}]{row['verdict']}[/]" if style else row["verdict"],
-            row.get("reason") or "",
         )
-    return table
+    reasons = [f"{row['variant']}: {row['reason']}" for row in rows if row.get("reason")]
+    return Group(table, *reasons, "* the winner")
 
 
 def _figure(value: float | None, digits: int, divisor: float = 1) -> str:

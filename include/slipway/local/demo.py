@@ -106,7 +106,7 @@ def _show_variants(api: AirflowApi, dag_id: str, run_id: str) -> None:
     except SlipwayError:
         return
     console.print(variants_table(details["rows"]))
-    console.print(f"* the winner    report: {details['report']}", soft_wrap=True)
+    console.print(f"report: {details['report']}", soft_wrap=True)
 
 
 def _new_run(api: AirflowApi, dag_id: str, before: set[str]) -> str:
@@ -144,10 +144,10 @@ def _health(api: AirflowApi, model: str, rollout_id: str) -> str:
     if states.get("health") == "skipped":
         return "this version is stable already: proven before"
     try:
-        verdict = api.result(f"{model}__rollout", rollout_id, "health")
+        details = api.result(f"{model}__rollout", rollout_id, "health")["details"]
     except SlipwayError:
         return "[red]not proven[/]"
-    return f"[green]{verdict['verdict']}[/]"
+    return f"[green]{details['decision']['verdict']}[/]"
 
 
 def _ask(stack: Stack, model: str) -> bool:

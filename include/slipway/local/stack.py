@@ -194,6 +194,8 @@ class Stack:
             "--load_retry_interval_micros=1000000",
             f"--monitoring_config_file={monitoring}",
             "--prefer_tflite_model=true",
+            # The file has labels when the server comes back; at the start no version is there yet.
+            "--allow_version_labels_for_unavailable_models=true",
         )
         url = f"{self.model_server_url}/monitoring/prometheus/metrics"
         return Service("model-server", command, lambda: answers(url), self.environment())
