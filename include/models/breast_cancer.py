@@ -26,9 +26,7 @@ def load_data(split: Split) -> Examples:
     rest, test = train_test_split(
         np.arange(len(labels)), test_size=0.25, random_state=0, stratify=labels
     )
-    train, validation = train_test_split(
-        rest, test_size=0.2, random_state=0, stratify=labels[rest]
-    )
+    train, validation = train_test_split(rest, test_size=0.2, random_state=0, stratify=labels[rest])
     chosen = {"train": train, "validation": validation, "test": test}[split]
     measurements = table[chosen].astype(np.float32)
     return Examples({"measurements": measurements}, labels[chosen].astype(np.int64))

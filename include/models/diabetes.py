@@ -80,10 +80,10 @@ def _network(hidden: tuple[int, ...], dropout: float) -> tf_keras.Model:
     features = []
     for name, vocabulary in (("sex", SEXES), ("bmi_class", BMI_CLASSES)):
         inputs[name] = tf_keras.Input((1,), dtype="string", name=name)
-        lookup = layers.StringLookup(
-            vocabulary=vocabulary, output_mode="one_hot", name=f"{name}_one_hot"
-        )
-        features.append(lookup(inputs[name]))
+        lookup = layers.StringLookup(vocabulary=vocabulary, name=f"{name}_index")
+        embed = layers.Embedding(len(vocabulary) + 1, 2, name=f"{name}_embedding")
+        flat = layers.Flatten(name=f"{name}_flat")
+        features.append(flat(embed(lookup(inputs[name]))))
     for name, size in NUMBERS.items():
         inputs[name] = tf_keras.Input((size,), name=name)
         scale = layers.Normalization(

@@ -35,12 +35,14 @@ class Classifier(tf.Module):
         self.out_bias = tf.Variable(tf.zeros(1))
 
     def logits(self, measurements: tf.Tensor) -> tf.Tensor:
+        """Log-odds of benign, of shape [batch, 1]."""
         scaled = (measurements - self.mean) / self.spread
         hidden = tf.nn.relu(scaled @ self.hidden + self.hidden_bias)
         return hidden @ self.out + self.out_bias
 
     @tf.function(input_signature=[tf.TensorSpec([None, 30], tf.float32, name="measurements")])
     def serve(self, measurements: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The served signature."""
         return {"benign": tf.sigmoid(self.logits(measurements))}
 
 

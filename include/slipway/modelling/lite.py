@@ -89,24 +89,44 @@ def convert(
     return Conversion(content, list(dict.fromkeys(text.splitlines()[0] for text in said if text)))
 
 
-def describe(file: Path, signature: str) -> dict[str, Any]:
-    """What is in a TFLite file: operations, inputs and outputs with their quantization.
+def describe(variant: str, file: Path, signature: str) -> dict[str, Any]:
+    """What is in a TFLite file, once it has answered one request of zeros and empty texts.
+
+    A converted model is not yet one that runs: kernels refuse some scales only when loaded.
 
     Returns:
         operation_count; operations, how often each; inputs and outputs by signature name, each
         with dtype, shape (-1: any size) and, if quantized, scale and zero_point:
         real = scale * (stored - zero_point).
+
+    Raises:
+        TerminalError: if LiteRT cannot run it.
     """
+    import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(file), num_threads=1)
     # LiteRT has no public way to list operations; without it there is no count to report.
     names = [op["op_name"] for op in interpreter._get_ops_details()]  # noqa: SLF001
     runner = interpreter.get_signature_runner(signature)
+    inputs = runner.get_input_details()
+    zeros = {
+        name: np.zeros(np.maximum(tensor["shape_signature"], 1), tensor["dtype"])
+        for name, tensor in inputs.items()
+    }
+    try:
+        runner(**zeros)
+    except (RuntimeError, ValueError) as error:
+        raise TerminalError(
+            f"{variant}: the model was converted, but LiteRT cannot run it: {error}",
+            hint="inputs of very different sizes make this with int8: scale them before the model, "
+            "or use precision float32, dynamic_range or float16",
+            subject=variant,
+        ) from error
     return {
         "operation_count": len(names),
         "operations": {name: names.count(name) for name in sorted(set(names))},
-        "inputs": _tensors(runner.get_input_details()),
+        "inputs": _tensors(inputs),
         "outputs": _tensors(runner.get_output_details()),
     }
 

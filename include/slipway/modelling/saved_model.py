@@ -66,7 +66,7 @@ def read_signatures(folder: Path) -> dict[str, Signature]:
     )
 
 
-def choose_signature(folder: Path, wanted: str | None) -> Signature:
+def choose_signature(variant: str, folder: Path, wanted: str | None) -> Signature:
     """A signature of a SavedModel: the wanted one, else serving_default, else the only one.
 
     Raises:
@@ -81,7 +81,7 @@ def choose_signature(folder: Path, wanted: str | None) -> Signature:
     near = get_close_matches(name, signatures, n=1, cutoff=0.4)
     guess = f"; did you mean {near[0]!r}?" if near else ""
     raise TerminalError(
-        f"{folder} has no signature {name!r}{guess}",
+        f"{variant}: the SavedModel has no signature {name!r}{guess}",
         hint=f"it has {', '.join(signatures) or 'none that can be served'}; name one in the "
         "spec's `signature`",
         subject="signature",

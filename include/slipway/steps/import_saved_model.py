@@ -46,7 +46,7 @@ def run(context: StepContext) -> StepOutput:
     keras.make_repeatable(context.request.seed)
     folder = Path(context.request.parameters.get("spec_folder", "."), config.saved_model)
     _require_unchanged(context, folder, config.saved_model_digest)
-    signature = saved_model.choose_signature(folder, config.signature)
+    signature = saved_model.choose_signature(context.variant, folder, config.signature)
     definition = context.definition()
     examples = load_split(definition, "validation", signature.inputs)
     target = context.folder / "saved_model"

@@ -70,7 +70,7 @@ def run(context: StepContext) -> StepOutput:
             subject="tflite.precision",
         )
     folder = source.servable
-    signature = saved_model.choose_signature(folder, config.signature)
+    signature = saved_model.choose_signature(context.variant, folder, config.signature)
     dataset = _representative(context, config, signature) if _calibrated(config) else None
     context.say(f"converting to {config.precision}")
     conversion = lite.convert(
@@ -88,7 +88,7 @@ def run(context: StepContext) -> StepOutput:
         "signature": signature.name,
         "precision": config.precision,
         "warnings": conversion.warnings,
-        **lite.describe(file, signature.name),
+        **lite.describe(context.variant, file, signature.name),
     }
     metrics = {"operations": float(details["operation_count"])}
     return StepOutput("tflite", metrics, details)
