@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.contracts import Contract
+from slipway.evaluation.memory import own_bytes
 from slipway.evaluation.timing import Budget, take_turns, throughput_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Results(Contract):
         single_thread: Nanoseconds of each call, batch of one, with one thread.
         all_threads: The same with a thread a core.
         throughput: Examples a second with a thread a core.
-        memory: Peak rise in bytes.
+        memory: Peak rise in bytes, as `peak_memory` defines it.
         failures: Why a variant could not be measured.
     """
 
@@ -137,17 +138,24 @@ def in_child(work: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def peak_memory(folder: Path, job: Job) -> int | None:
-    """Bytes by which the resident memory rises at most while a variant is loaded and answers."""
+    """Bytes by which a process grows while it loads a variant and answers.
+
+    What counts is memory of its own and the pages of the model's files, not the code of the
+    libraries, which any first model would bring in. It is looked at after loading and after every
+    call, and the largest rise counts. None where the kernel does not tell.
+    """
+    _import_backends()
     if not job.tflite:
         _start_tensorflow()
-    before = _status_bytes("VmRSS")
+    before = own_bytes(job.servable)
     runner = open_served(job, threads=1)
+    seen = [own_bytes(job.servable)]
     one, many = _inputs(folder, job, runner)
-    for _ in range(_WARM_CALLS):
-        runner.signature.call(one)
-    runner.signature.call(many)
-    peak = _status_bytes("VmHWM")
-    return None if before is None or peak is None else max(0, peak - before)
+    for inputs in (*[one] * _WARM_CALLS, many):
+        runner.signature.call(inputs)
+        seen.append(own_bytes(job.servable))
+    rises = [now - before for now in seen if now is not None and before is not None]
+    return max(0, *rises) if rises else None
 
 
 def time_variants(folder: Path, jobs: Jobs, threads: int) -> dict[str, Any]:
@@ -229,11 +237,14 @@ def _start_tensorflow() -> None:
         session.run(tf.matmul(tf.ones((8, 8)), tf.ones((8, 8))))
 
 
-def _status_bytes(field: str) -> int | None:
-    for line in Path("/proc/self/status").read_text("ascii").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    return None
+def _import_backends() -> None:
+    """Import what loading needs, so that it counts for no variant."""
+    import numpy as np
+
+    from slipway.evaluation import runner
+    from slipway.serving.server import loaders
+
+    del np, runner, loaders
 
 
 def _answer_and_end(work: Callable[[], Any], reading: int, writing: int) -> None:

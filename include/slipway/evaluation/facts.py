@@ -140,8 +140,9 @@ class Measurement(Contract):
         all_threads: Latency with a thread a core.
         throughput_per_second: Examples a second in batches of `batch`, with a thread a core.
         batch: Examples in a batch.
-        peak_memory_bytes: Rise of the resident memory of a process of its own while it loads the
-            variant and answers, over the same process before; None if the kernel does not tell.
+        peak_memory_bytes: Largest rise of the memory of a process of its own while it loads the
+            variant and answers: what it allocates and the model's own files, not the libraries'
+            code; None if the kernel does not tell.
     """
 
     single_thread: Quantiles

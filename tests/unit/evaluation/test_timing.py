@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from slipway.evaluation.bench_worker import in_child
 from slipway.evaluation.benchmark import quantiles
+from slipway.evaluation.memory import own_bytes
 from slipway.evaluation.sizes import compressed_bytes, size_bytes
 from slipway.evaluation.timing import Budget, take_turns, throughput_of
 
@@ -67,6 +69,29 @@ def test_a_child_that_dies_or_raises_says_so() -> None:
         None,
         "its process was ended by SIGKILL",
     )
+
+
+def test_memory_counts_what_is_allocated_and_the_models_own_files(tmp_path: Path) -> None:
+    def rise(inside: str) -> int:
+        before = own_bytes(inside) or 0
+        with (tmp_path / "weights").open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            sum(mapped[start] for start in range(0, len(mapped), 4096))
+            held = mmap.mmap(-1, 8_000_000)
+            for start in range(0, len(held), 4096):
+                held[start] = 1
+            after = own_bytes(inside) or 0
+            mapped.close()
+            held.close()
+        return after - before
+
+    with (tmp_path / "weights").open("wb") as file:
+        file.truncate(16_000_000)
+    with_model, problem = in_child(lambda: rise(str(tmp_path)))
+    assert problem == ""
+    without_model, _ = in_child(lambda: rise("/nowhere"))
+    assert with_model == pytest.approx(24_000_000, abs=3_000_000)
+    assert without_model == pytest.approx(8_000_000, abs=3_000_000)
 
 
 def test_compressed_size_depends_on_the_content_alone(tmp_path: Path) -> None:
