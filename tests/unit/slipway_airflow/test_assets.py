@@ -1,0 +1,31 @@
+"""What an asset's event says."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway.contracts import StepResult
+from slipway_airflow.assets import event_of, model_asset, newest_version
+
+
+def test_a_model_has_one_asset():
+    assert model_asset("digits") == model_asset("digits")
+    assert model_asset("digits").uri == "x-slipway://digits"
+
+
+def test_an_event_names_version_and_digest():
+    result = StepResult(step="publish", model="m", details={"version": 2, "digest": "d", "uri": ""})
+    assert event_of("m", result) == {"model": "m", "version": 2, "digest": "d"}
+
+
+def test_events_that_name_no_version_ask_for_the_newest():
+    assert newest_version([]) == {}
+    assert newest_version([{}, {"from": "the UI"}]) == {}
+
+
+@given(st.lists(st.integers(min_value=1), min_size=1))
+def test_of_several_events_the_highest_version_is_rolled_out(versions: list[int]):
+    events = [{"version": version, "digest": f"d{version}"} for version in versions]
+    highest = max(versions)
+    assert newest_version(events) == {"version": highest, "digest": f"d{highest}"}

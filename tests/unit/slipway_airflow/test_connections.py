@@ -1,0 +1,115 @@
+"""Airflow connections as environment of a step's process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from slipway.errors import TerminalError
+from slipway.storage import StoreCredentials
+from slipway_airflow.hooks.connections import (
+    async_prometheus,
+    bucket_environment,
+    model_server_environment,
+    prometheus,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "SLIPWAY_MODEL_SERVER_URL", "SLIPWAY_PROMETHEUS_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, name: str, **fields: Any) -> None:
+    monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
+
+
+def test_the_keys_of_a_bucket_are_what_a_step_reads(monkeypatch: pytest.MonkeyPatch):
+    extra = {"endpoint_url": "http://127.0.0.1:9000", "region_name": "eu-north-1"}
+    connect(monkeypatch, "bucket_a", conn_type="aws", login="who", password="word", extra=extra)
+    read = StoreCredentials.from_environment(bucket_environment("bucket_a", "s3://b"))
+    assert read.access_key_id == "who"
+    assert read.secret_access_key is not None
+    assert read.secret_access_key.get_secret_value() == "word"
+    assert (read.endpoint_url, read.region) == ("http://127.0.0.1:9000", "eu-north-1")
+
+
+def test_keys_are_not_completed_by_the_workers_own_token(monkeypatch: pytest.MonkeyPatch):
+    connect(monkeypatch, "bucket_b", conn_type="aws", login="who", password="word")
+    own = {"AWS_SESSION_TOKEN": "of another identity"}
+    read = StoreCredentials.from_environment(own | bucket_environment("bucket_b", "s3://b"))
+    assert read.session_token is None
+
+
+def test_without_a_login_the_platform_says_who_we_are(monkeypatch: pytest.MonkeyPatch):
+    connect(monkeypatch, "bucket_c", conn_type="aws", extra={"region_name": "eu-north-1"})
+    assert bucket_environment("bucket_c", "s3://b") == {"AWS_REGION": "eu-north-1"}
+
+
+def test_a_role_is_refused_and_not_ignored(monkeypatch: pytest.MonkeyPatch):
+    connect(monkeypatch, "bucket_d", conn_type="aws", extra={"role_arn": "arn:aws:iam::1:role/r"})
+    with pytest.raises(TerminalError, match="assumes a role"):
+        bucket_environment("bucket_d", "s3://b")
+
+
+def test_a_folder_needs_no_connection():
+    assert bucket_environment("nowhere", "file:///models") == {}
+
+
+def test_a_missing_connection_is_named(monkeypatch: pytest.MonkeyPatch):
+    for ask, variable in (
+        (lambda: bucket_environment("nowhere", "s3://b"), "AWS_ACCESS_KEY_ID"),
+        (lambda: model_server_environment("nowhere"), "SLIPWAY_MODEL_SERVER_URL"),
+    ):
+        with pytest.raises(TerminalError, match="nowhere") as error:
+            ask()
+        assert error.value.subject == "nowhere"
+        assert variable in error.value.hint
+        monkeypatch.setenv(variable, "set")
+        assert ask() == {}
+
+
+def test_the_model_server_and_its_view_of_the_bucket(monkeypatch: pytest.MonkeyPatch):
+    extra = {"model_config_file": "/models.config", "model_base_path": "/mirror", "timeout": 3}
+    connect(monkeypatch, "server_a", conn_type="http", host="serving", port=8501, extra=extra)
+    assert model_server_environment("server_a") == {
+        "SLIPWAY_MODEL_SERVER_URL": "http://serving:8501",
+        "SLIPWAY_MODEL_CONFIG_FILE": "/models.config",
+        "SLIPWAY_MODEL_BASE_PATH": "/mirror",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "p", "port": 9090}, "http://p:9090"),
+        ({"host": "p", "schema": "https"}, "https://p"),
+        ({"host": "https://p/", "port": 443}, "https://p:443"),
+    ],
+)
+def test_the_address_of_prometheus(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], url: str
+):
+    name = f"prometheus_{abs(hash(url))}"
+    connect(monkeypatch, name, conn_type="http", **fields)
+    assert prometheus(name) == (url, None)
+    assert asyncio.run(async_prometheus(name)) == (url, None)
+
+
+def test_the_login_of_prometheus_stays_out_of_its_address(monkeypatch: pytest.MonkeyPatch):
+    connect(monkeypatch, "prometheus_b", conn_type="http", host="p", login="who", password="word")
+    assert prometheus("prometheus_b") == ("http://p", ("who", "word"))
+
+
+def test_prometheus_without_a_host_or_a_connection(monkeypatch: pytest.MonkeyPatch):
+    connect(monkeypatch, "prometheus_c", conn_type="http")
+    with pytest.raises(TerminalError, match="names no host"):
+        prometheus("prometheus_c")
+    with pytest.raises(TerminalError, match="nowhere"):
+        asyncio.run(async_prometheus("nowhere"))
+    monkeypatch.setenv("SLIPWAY_PROMETHEUS_URL", "http://127.0.0.1:9090/")
+    assert prometheus("nowhere") == ("http://127.0.0.1:9090", None)

@@ -1,0 +1,64 @@
+"""The buttons on tasks."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from slipway.contracts import ArtifactRef, StepResult
+from slipway.spec.loader import load_spec
+from slipway_airflow.links import EvidenceLink, PrometheusLink, ReportLink, VersionLink
+from support.specs import write_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slipway.spec.model import ModelSpec
+
+KEY: Any = None
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> ModelSpec:
+    return load_spec(write_spec(tmp_path))
+
+
+def link(cls: type, **operator: Any) -> str:
+    return str(cls().get_link(SimpleNamespace(**operator), ti_key=KEY))
+
+
+def test_the_report_is_found_by_its_digest():
+    artifact = ArtifactRef(kind="report", digest="sha256:" + "a" * 64, uri="/r", size_bytes=1)
+    result = StepResult(step="select", model="tiny", artifact=artifact)
+    assert link(ReportLink, result=result).endswith(f"/slipway/reports/tiny/{'a' * 64}")
+
+
+@pytest.mark.parametrize(("cls", "page"), [(VersionLink, "versions"), (EvidenceLink, "rollouts")])
+def test_a_version_is_known_from_the_result_or_from_the_request(
+    spec: ModelSpec, cls: type, page: str
+):
+    published = StepResult(step="publish", model="tiny", details={"version": 4})
+    assert link(cls, spec=spec, result=published).endswith(f"/slipway/{page}/tiny/4")
+    request = {"parameters": {"version": 5}}
+    failed = link(cls, spec=spec, result=None, request=request)
+    assert failed.endswith(f"/slipway/{page}/tiny/5")
+
+
+@pytest.mark.parametrize("cls", [ReportLink, VersionLink, EvidenceLink, PrometheusLink])
+def test_a_task_that_came_to_nothing_has_no_link(spec: ModelSpec, cls: type):
+    assert link(cls, spec=spec, result=None, request=None, queries={}) == ""
+
+
+def test_every_query_is_a_graph(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch):
+    connection = {"conn_type": "http", "host": "p", "port": 9090, "login": "who", "password": "pw"}
+    monkeypatch.setenv("AIRFLOW_CONN_PROMETHEUS_DEFAULT", json.dumps(connection))
+    queries = {"requests": 'sum(x{a="b"})', "error_ratio": "y / x"}
+    found = urlsplit(link(PrometheusLink, spec=spec, queries=queries))
+    assert found.netloc == "p:9090"
+    fields = parse_qs(found.query)
+    assert [fields[f"g{index}.expr"] for index in range(2)] == [[q] for q in queries.values()]
+    assert fields["g0.range_input"] == ["3m"]

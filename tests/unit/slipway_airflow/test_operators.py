@@ -1,0 +1,169 @@
+"""What an operator does beside running its step."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DAG, Asset
+from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
+
+from slipway.errors import TransientError
+from slipway.spec.loader import load_spec
+from slipway.spec.plan import plan_rollout
+
+if TYPE_CHECKING:
+    from slipway.spec.model import ModelSpec
+from slipway_airflow.operators.deploy import DeployOperator
+from slipway_airflow.operators.preflight import PreflightOperator
+from slipway_airflow.outcomes import outcomes_of
+from support.specs import write_spec
+
+SLEEPER = """#!/bin/sh
+sleep 600 &
+echo $! > "{folder}/child"
+wait
+"""
+RESULT = {"step": "train", "model": "tiny", "details": {}}
+FAILURE = {"kind": "terminal", "message": "no", "hint": "stop", "details": {}}
+
+
+class Task:
+    """A task instance among others of its run."""
+
+    dag_id, run_id = "tiny__build", "run"
+
+    def __init__(self, states: dict[str, str], left: dict[tuple[str, str], Any]) -> None:
+        self.states = states
+        self.left = left
+
+    def get_task_states(self, **_: Any) -> dict[str, Any]:
+        return {self.run_id: self.states}
+
+    def xcom_pull(self, *, task_ids: str, key: str = "return_value") -> Any:
+        return self.left.get((task_ids, key))
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        self.left["self", key] = value
+
+
+def context(task: Task, **more: Any) -> Any:
+    return {"ti": task, "run_id": "run", "params": {}, "triggering_asset_events": {}, **more}
+
+
+def operator(cls: type, spec: ModelSpec, file: Path) -> Any:
+    planned = next(
+        step for step in plan_rollout(spec) if cls.__name__.lower().startswith(step.step)
+    )
+    dag = DAG("tiny__rollout", schedule=None)
+    return cls(task_id=planned.step, spec=spec, spec_file=file, planned=planned, dag=dag)
+
+
+def test_what_a_task_left_before_it_was_cleared_is_not_its_outcome_now():
+    states = {"a": "success", "b": "upstream_failed", "c": "failed", "d": "failed", "e": "skipped"}
+    left = {
+        ("a", "return_value"): RESULT,
+        ("b", "return_value"): RESULT,
+        ("c", "failure"): FAILURE,
+        ("e", "failure"): FAILURE,
+    }
+    outcomes = outcomes_of(context(Task(states, left)), ["a", "b", "c", "d", "e", "a"])
+    assert set(outcomes) == {"a", "c", "d"}
+    assert outcomes["a"].result is not None
+    assert outcomes["c"].failure is not None
+    assert outcomes["c"].failure.message == "no"
+    assert outcomes["d"].failure is not None
+    assert "without a word" in outcomes["d"].failure.message
+
+
+def test_killing_a_task_ends_all_that_its_step_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    script = tmp_path / "python"
+    script.write_text(SLEEPER.format(folder=tmp_path), "utf-8")
+    script.chmod(0o755)
+    server = '{"conn_type": "http", "host": "h"}'
+    monkeypatch.setenv("AIRFLOW_CONN_MODEL_SERVER_DEFAULT", server)
+    monkeypatch.setenv("SLIPWAY_WORKSPACE", str(tmp_path / "workspace"))
+    extra = f"execution: {{python: {script}}}\n"
+    file = write_spec(tmp_path, extra=extra)
+    file.write_text(file.read_text("utf-8").replace("s3://models", f"file://{tmp_path}/b"), "utf-8")
+    deploy = operator(DeployOperator, load_spec(file), file)
+    settled = {("preflight", "settled"): {"version": 1, "digest": "d"}}
+    task = Task({"preflight": "success"}, settled)
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            type(deploy).execute.__wrapped__(deploy, context(task))
+        except TransientError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    child = int(_appears(tmp_path / "child"))
+    deploy.on_kill()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert "SIGTERM" in str(ended[0])
+    assert task.left["self", "failure"]["kind"] == "transient"
+    assert _gone(child)
+
+
+def test_killing_a_task_that_has_not_begun_is_no_error(tmp_path: Path):
+    file = write_spec(tmp_path)
+    operator(DeployOperator, load_spec(file), file).on_kill()
+
+
+@pytest.mark.parametrize(
+    ("extras", "params", "expected"),
+    [
+        ([{"version": 2, "digest": "b"}, {"version": 1, "digest": "a"}], {}, (2, "b")),
+        ([{"version": 2, "digest": "b"}], {"version": 7, "digest": "z"}, (2, "b")),
+        ([], {"version": 7, "digest": "z"}, (7, "z")),
+    ],
+)
+def test_preflight_settles_what_the_events_or_the_person_ask_for(
+    tmp_path: Path,
+    extras: list[dict[str, Any]],
+    params: dict[str, Any],
+    expected: tuple[int, str],
+):
+    file = write_spec(tmp_path)
+    preflight = operator(PreflightOperator, load_spec(file), file)
+    asset = Asset(name="tiny", uri="x-slipway://tiny")
+    events = [SimpleNamespace(asset=asset, extra=extra, source_aliases=[]) for extra in extras]
+    task = Task({}, {})
+    accessor = TriggeringAssetEventsAccessor.build(events)
+    found = preflight._parameters(context(task, params=params, triggering_asset_events=accessor))
+    assert (found["version"], found["digest"]) == expected
+    assert task.left["self", "settled"] == {"version": expected[0], "digest": expected[1]}
+    assert found["rollout_id"] == "run"
+    assert found["allow_older"] is False
+
+
+def _appears(file: Path) -> str:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if file.is_file() and (text := file.read_text("utf-8").strip()):
+            return text
+        time.sleep(0.02)
+    raise AssertionError(f"{file} did not appear")
+
+
+def _gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
