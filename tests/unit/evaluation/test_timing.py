@@ -77,7 +77,7 @@ def test_memory_counts_what_is_allocated_and_the_models_own_files(tmp_path: Path
         with (tmp_path / "weights").open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             sum(mapped[start] for start in range(0, len(mapped), 4096))
-            held = mmap.mmap(-1, 8_000_000)
+            held = mmap.mmap(-1, 8_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             for start in range(0, len(held), 4096):
                 held[start] = 1
             after = own_bytes(inside) or 0
