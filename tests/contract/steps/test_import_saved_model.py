@@ -9,6 +9,8 @@ from slipway.content import tree_digest
 from slipway.contracts import StepRequest, StepResult
 from slipway.errors import TerminalError
 from slipway.process import run_step
+from slipway.steps.import_saved_model import ImportConfig
+from pydantic import ValidationError
 from support.techniques import TechniqueContract
 
 MODELS = Path(__file__).parents[3] / "include" / "models"
@@ -52,6 +54,11 @@ class TestImport(TechniqueContract):
     @classmethod
     def made(cls, workspace: Path) -> StepResult:
         return bring(workspace)
+
+    def test_its_defaults_are_valid(self) -> None:
+        ImportConfig(saved_model="folder", saved_model_digest="0" * 64)
+        with pytest.raises(ValidationError, match="saved_model_digest"):
+            ImportConfig(saved_model="folder")  # type: ignore[call-arg]  # that is the mistake
 
     def test_the_same_request_gives_the_same_bytes_in_another_process(
         self, made: StepResult, source: None, tmp_path: Path
