@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import ValidationError
 
 from slipway.content import tree_digest
 from slipway.contracts import StepRequest, StepResult
 from slipway.errors import TerminalError
 from slipway.process import run_step
 from slipway.steps.import_saved_model import ImportConfig
-from pydantic import ValidationError
 from support.techniques import TechniqueContract
 
 MODELS = Path(__file__).parents[3] / "include" / "models"
