@@ -42,7 +42,7 @@ lint: install ## What CI checks without running anything
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports --no-cache
+	@PYTHONPATH=plugins $(VENV)/bin/lint-imports --no-cache
 	@$(PYTHON) -m slipway.local.generate --check
 
 format: install ## Mend what can be mended by itself

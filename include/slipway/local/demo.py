@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -78,7 +79,7 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, within_seconds: float) -> 
         while time.monotonic() < deadline:
             state: str = api.run(dag_id, run_id)["state"]
             tasks = api.tasks(dag_id, run_id)
-            for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
+            for task in sorted(tasks, key=_when_it_ended):
                 if task["state"] in _MARKS and task["task_id"] not in shown:
                     shown.add(task["task_id"])
                     _show_task(task, len(shown), len(tasks))
@@ -92,6 +93,10 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, within_seconds: float) -> 
         hint="look at the run in the UI; `make demo` follows a new one",
         subject=run_id,
     )
+
+
+def _when_it_ended(task: dict[str, Any]) -> tuple[bool, str]:
+    return task["end_date"] is None, task["end_date"] or ""
 
 
 def _show_task(task: dict[str, Any], count: int, total: int) -> None:
@@ -152,6 +157,7 @@ def _health(api: AirflowApi, model: str, rollout_id: str) -> str:
 
 def _ask(stack: Stack, model: str) -> bool:
     """Ask the served model for a few examples over REST, and show its answers."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     examples = load_definition(PROJECT / f"include/models/{model}.py").load_data("test")
     few = examples.take(_EXAMPLES)
     rows = [

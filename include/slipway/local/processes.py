@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,7 +103,7 @@ class ProcessTable:
         return next((process for process in self.running() if process.name == name), None)
 
     def adopt(self, name: str, pid: int, log: Path) -> None:
-        """Keep a server that somebody else started, as leader of its process group."""
+        """Keep a server that somebody else started."""
         self._keep(Running(name=name, pid=pid, started_ticks=_start_ticks(pid) or 0, log=str(log)))
 
     def stop(self, name: str) -> None:
@@ -195,10 +196,12 @@ def _end(processes: list[Running]) -> None:
 
 def _signal(process: Running, number: int) -> None:
     # The group may outlive its leader: a killed scheduler leaves its workers behind.
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        return
+    # One that somebody else started may be no leader.
+    with suppress(ProcessLookupError):
+        if process.alive:
+            os.kill(process.pid, number)
 
 
 def _reap() -> None:

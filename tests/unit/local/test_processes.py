@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -72,3 +74,14 @@ def test_a_process_that_took_the_id_of_a_dead_one_is_not_ours(table: ProcessTabl
     process = table.start(web_server(free_port()))
     impostor = process.model_copy(update={"started_ticks": process.started_ticks - 1})
     assert not impostor.alive
+
+
+def test_an_adopted_server_is_ended_although_it_leads_no_process_group(
+    table: ProcessTable, tmp_path: Path
+) -> None:
+    adopted = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    table.adopt("adopted", adopted.pid, tmp_path / "log")
+    assert table.stop_all() == ["adopted"]
+    assert table.running() == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(adopted.pid, 0)
