@@ -80,7 +80,12 @@ class Prometheus:
         log = self.folder / "prometheus.log"
         try:
             with log.open("ab") as stream:
-                self.process = subprocess.Popen(command, stdout=stream, stderr=stream)
+                self.process = subprocess.Popen(
+                    command,
+                    stdout=stream,
+                    stderr=stream,
+                    start_new_session=True,  # Ctrl-C in a terminal is not meant for it
+                )
         except FileNotFoundError:
             raise TerminalError(
                 "The local Prometheus needs the program prometheus, which is not installed.",
