@@ -43,7 +43,7 @@ class StepEntry:
     legacy_keras: bool = True
 
 
-_EVALUATION = ("modelling", "evaluation")
+_EVALUATION = ("modelling", "evaluation", "serving/server")
 
 _TF = ("tensorflow", "tf-keras")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
