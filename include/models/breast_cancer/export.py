@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 
 FOLDER = Path(__file__).parent / "saved_model"
 HIDDEN = 64
-STEPS = 400
+STEPS = 3000
 
 
 class Classifier(tf.Module):
