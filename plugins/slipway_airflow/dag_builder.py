@@ -22,6 +22,7 @@ from slipway.spec.plan import plan_build, plan_rollout
 from slipway_airflow import docs
 from slipway_airflow.assets import model_asset
 from slipway_airflow.failures import RETRY_POLICY, retry_arguments
+from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.broken_spec import BrokenSpecOperator
 from slipway_airflow.operators.registry import OPERATORS
 from slipway_airflow.sensors.model_health import HEALTH, ModelHealthSensor
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
     from slipway.spec.model import ModelSpec
-    from slipway.spec.plan import PlannedStep
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def build_dag(spec: ModelSpec, file: Path) -> DAG:
     dag = _dag(spec, BUILD, schedule=spec.schedule, doc_md=docs.build_doc(spec))
     groups: dict[str, TaskGroup] = {}
     tasks: dict[str, BaseOperator] = {}
-    common = _common_arguments(spec, file, dag)
+    common = _common_arguments(spec, dag)
     for planned in plan_build(spec):
         group_id, _, name = planned.task_id.rpartition(".")
         if group_id and group_id not in groups:
@@ -72,7 +72,7 @@ def build_dag(spec: ModelSpec, file: Path) -> DAG:
         arguments: dict[str, Any] = {"task_group": groups[group_id]} if group_id else {}
         if planned.step == "publish":
             arguments["outlets"] = [model_asset(spec.model)]
-        task = _task(planned, name, **common, **arguments)
+        task = _task(Work(spec, file, planned), name, **common, **arguments)
         _set_upstream(task, [tasks[needed] for needed in planned.needs])
         tasks[planned.task_id] = task
     # Set before, Airflow would copy it once for each task, which doubles the time that this takes.
@@ -87,17 +87,17 @@ def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
     when rollback, the other leaf, did its work.
     """
     dag = _dag(spec, ROLLOUT, schedule=[model_asset(spec.model)], doc_md=docs.rollout_doc(spec))
-    common = _common_arguments(spec, file, dag)
+    common = _common_arguments(spec, dag)
     tasks: dict[str, BaseOperator] = {}
     for planned in plan_rollout(spec):
         rollback = planned.step == "rollback"
         rule = {"trigger_rule": TriggerRule.ONE_FAILED} if rollback else {}
         before = list(tasks.values())
-        task = _task(planned, planned.task_id, **common, **rule)
+        task = _task(Work(spec, file, planned), planned.task_id, **common, **rule)
         _set_upstream(task, before[1:] if rollback else before[-1:])
         tasks[planned.task_id] = task
         if planned.step == _BEFORE_HEALTH:
-            tasks[HEALTH] = _health(spec, dag)
+            tasks[HEALTH] = _health(spec, common)
             _set_upstream(tasks[HEALTH], [task])
     stable = EmptyOperator(
         task_id=STABLE,
@@ -203,17 +203,16 @@ def _dag(spec: ModelSpec, kind: str, *, schedule: Any, doc_md: str) -> DAG:
     )
 
 
-def _common_arguments(spec: ModelSpec, file: Path, dag: DAG) -> dict[str, Any]:
-    own = {"spec": spec, "spec_file": file, "dag": dag, "owner": spec.owner}
-    return own | retry_arguments(spec.execution)
+def _common_arguments(spec: ModelSpec, dag: DAG) -> dict[str, Any]:
+    return {"dag": dag, "owner": spec.owner} | retry_arguments(spec.execution)
 
 
-def _task(planned: PlannedStep, task_id: str, **arguments: Any) -> BaseOperator:
+def _task(work: Work, task_id: str, **arguments: Any) -> BaseOperator:
+    planned = work.planned
     if planned.tolerant:
         arguments.setdefault("trigger_rule", TriggerRule.ALL_DONE)
-    return OPERATORS[planned.step](
-        task_id=task_id, planned=planned, doc_md=docs.step_doc(planned), **arguments
-    )
+    doc = docs.step_doc(planned)
+    return OPERATORS[planned.step].of(work, task_id=task_id, doc_md=doc, **arguments)
 
 
 def _set_upstream(task: BaseOperator, before: Sequence[BaseOperator]) -> None:
@@ -232,12 +231,6 @@ def _variant_group(spec: ModelSpec, variant: str, dag: DAG) -> TaskGroup:
     return TaskGroup(variant, dag=dag, parent_group=dag.task_group, tooltip=tooltip)
 
 
-def _health(spec: ModelSpec, dag: DAG) -> BaseOperator:
-    return ModelHealthSensor(
-        task_id=HEALTH,
-        spec=spec,
-        dag=dag,
-        owner=spec.owner,
-        doc_md="Judges the canary by Prometheus until its verdict is final; only healthy goes on.",
-        **retry_arguments(spec.execution),
-    )
+def _health(spec: ModelSpec, common: dict[str, Any]) -> BaseOperator:
+    doc = "Judges the canary by Prometheus until its verdict is final; only healthy goes on."
+    return ModelHealthSensor(task_id=HEALTH, spec=spec, doc_md=doc, **common)

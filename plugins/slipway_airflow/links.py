@@ -5,6 +5,7 @@ A link is made on the worker when its task ends, and kept; the UI only shows it.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -23,11 +24,13 @@ class ReportLink(BaseOperatorLink):
     name = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Address of report.html; empty if the task left none."""
-        result = getattr(operator, "result", None)
-        if result is None or result.artifact is None:
+        """Address of report.html, of a selection that failed too; empty if there is none."""
+        ended = getattr(operator, "result", None) or getattr(operator, "failure", None)
+        left: dict[str, Any] = ended.details if ended else {}
+        if "report" not in left:
             return ""
-        return _page("reports", result.model, result.artifact.digest.removeprefix("sha256:"))
+        model = operator.spec.model  # type: ignore[attr-defined]  # on our operators only
+        return _page("reports", model, Path(left["report"]).parent.name)
 
 
 class VersionLink(BaseOperatorLink):

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from slipway.contracts import ArtifactRef, StepResult
+from slipway.contracts import StepResult
+from slipway.errors import TerminalError
 from slipway.spec.loader import load_spec
 from slipway_airflow.links import EvidenceLink, PrometheusLink, ReportLink, VersionLink
 from support.specs import write_spec
@@ -31,10 +32,12 @@ def link(cls: type, **operator: Any) -> str:
     return str(cls().get_link(SimpleNamespace(**operator), ti_key=KEY))
 
 
-def test_the_report_is_found_by_its_digest():
-    artifact = ArtifactRef(kind="report", digest="sha256:" + "a" * 64, uri="/r", size_bytes=1)
-    result = StepResult(step="select", model="tiny", artifact=artifact)
-    assert link(ReportLink, result=result).endswith(f"/slipway/reports/tiny/{'a' * 64}")
+def test_the_report_is_found_by_its_digest(spec: ModelSpec):
+    left = {"report": f"/workspace/artifacts/{'a' * 64}/report.html"}
+    result = StepResult(step="select", model="tiny", details=left)
+    failure = TerminalError("none is left", hint="read it", details=left)
+    for ended in ({"result": result}, {"result": None, "failure": failure}):
+        assert link(ReportLink, spec=spec, **ended).endswith(f"/slipway/reports/tiny/{'a' * 64}")
 
 
 @pytest.mark.parametrize(("cls", "page"), [(VersionLink, "versions"), (EvidenceLink, "rollouts")])

@@ -19,6 +19,7 @@ from slipway.spec.plan import plan_rollout
 
 if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
+from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.deploy import DeployOperator
 from slipway_airflow.operators.preflight import PreflightOperator
 from slipway_airflow.outcomes import outcomes_of
@@ -61,7 +62,7 @@ def operator(cls: type, spec: ModelSpec, file: Path) -> Any:
         step for step in plan_rollout(spec) if cls.__name__.lower().startswith(step.step)
     )
     dag = DAG("tiny__rollout", schedule=None)
-    return cls(task_id=planned.step, spec=spec, spec_file=file, planned=planned, dag=dag)
+    return cls.of(Work(spec, file, planned), task_id=planned.step, dag=dag)
 
 
 def test_what_a_task_left_before_it_was_cleared_is_not_its_outcome_now():
