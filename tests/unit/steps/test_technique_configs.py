@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -29,6 +29,8 @@ def test_options_that_contradict_each_other_are_refused(
         cls(**values)
 
 
+# The first example imports TensorFlow.
+@settings(deadline=None)
 @given(
     examples=st.integers(1, 5000),
     batch=st.integers(1, 256),
