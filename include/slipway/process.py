@@ -173,7 +173,7 @@ def step_environment(step: str, extra: Mapping[str, str]) -> dict[str, str]:
         **os.environ,
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
         "TF_DETERMINISTIC_OPS": "1",
         "SLIPWAY_PARENT_PID": str(os.getpid()),
         **extra,

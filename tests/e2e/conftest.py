@@ -21,7 +21,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     try:
         stack.up()
         api = AirflowApi(stack.airflow.url)
-        for model in ("digits",):
+        for model in ("breast_cancer", "diabetes", "digits"):
             api.wait_for_dag(f"{model}__build")
             api.wait_for_dag(f"{model}__rollout")
         yield House(stack, api)

@@ -121,12 +121,15 @@ def _original(spec: ModelSpec) -> PlannedStep:
 
 def _make(spec: ModelSpec, name: str) -> PlannedStep:
     variant = spec.variants[name]
+    config = variant.config.model_dump(mode="json")
+    if "signature" in config and config["signature"] is None:
+        config["signature"] = spec.signature
     return PlannedStep(
         make_task_id(spec, name),
         variant.technique,
         f"Makes {name} from {variant.source} by {variant.technique}.",
         name,
-        variant.config.model_dump(mode="json"),
+        config,
         inputs={"source": make_task_id(spec, variant.source)},
     )
 
