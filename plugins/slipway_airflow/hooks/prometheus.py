@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from slipway.errors import TransientError
-from slipway.rollout.prometheus import read_answer
 from slipway_airflow.hooks.connections import async_prometheus
 
 if TYPE_CHECKING:
@@ -38,7 +37,10 @@ async def look(judge: Judge, connection_id: str) -> Decision | None:
 async def _ask(
     queries: Mapping[str, str], connection_id: str, at: float
 ) -> dict[str, float | None]:
+    # Every worker imports this module to parse; only a gate that looks needs these.
     import httpx
+
+    from slipway.rollout.prometheus import read_answer
 
     url, login = await async_prometheus(connection_id)
     samples: dict[str, float | None] = {}

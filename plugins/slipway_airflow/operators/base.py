@@ -49,7 +49,8 @@ class StepOperator(BaseOperator):
 
     Attributes:
         work: What the task is for.
-        request: The StepRequest as JSON, once it is known: shown by the UI as rendered template.
+        request: The StepRequest as JSON without `results`, once it is known: what the UI shows as
+            rendered template.
         result: The StepResult, once there is one: the links are made from it.
         failure: The error, if it came to that.
         needs_bucket: Whether the step's process gets the bucket's credentials.
@@ -111,7 +112,8 @@ class StepOperator(BaseOperator):
 
     def _run(self, context: Context) -> StepResult:
         request = self._request(context)
-        self.request = request.model_dump(mode="json")
+        # What other tasks reported is shown there, and would fill the UI's few kilobytes here.
+        self.request = request.model_dump(mode="json", exclude={"results"})
         self._runtime = runtime_for(self.spec.execution)
         return self._runtime.run(request, environment=self._environment(), on_line=self.log.info)
 
