@@ -58,6 +58,8 @@ class AirflowLayout:
             "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
+            # Bytes of a rendered request that the UI shows; the default cuts promote's.
+            "CORE__MAX_TEMPLATED_FIELD_LENGTH": "32768",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
@@ -129,6 +131,15 @@ def _healthy(url: str, component: str) -> bool:
     except (httpx.TransportError, ValueError):
         return False
     return bool((state.get(component) or {}).get("status") == "healthy")
+
+
+def _log_text(line: Any) -> str:
+    if not isinstance(line, dict):
+        return str(line)
+    errors = [
+        f"{error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or ()
+    ]
+    return "\n".join([str(line.get("event", "")), *errors])
 
 
 class AirflowApi:
@@ -217,10 +228,7 @@ class AirflowApi:
         """The log of a task instance, as text."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         content = self.call("GET", path, params={"full_content": True})["content"]
-        return "\n".join(
-            str(line.get("event", line)) if isinstance(line, dict) else str(line)
-            for line in content
-        )
+        return "\n".join(_log_text(line) for line in content)
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str], *, downstream: bool) -> None:
         """Clear tasks of a finished or running run, so that they run again."""
