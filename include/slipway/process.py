@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from slipway.contracts import StepOutcome, StepRequest, StepResult
 from slipway.errors import TerminalError, TransientError
+from slipway.lifeline import PARENT_VARIABLE
 from slipway.registry import STEPS
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def step_environment(step: str, extra: Mapping[str, str]) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
         "TF_DETERMINISTIC_OPS": "1",
-        "SLIPWAY_PARENT_PID": str(os.getpid()),
+        PARENT_VARIABLE: str(os.getpid()),
         **extra,
     }
     if STEPS[step].legacy_keras:

@@ -7,10 +7,8 @@ died, and the result file is not there.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import errno
 import os
-import signal
 import sys
 import time
 import traceback
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING
 from slipway.contracts import StepFailure, StepOutcome, StepRequest, StepResult
 from slipway.errors import SlipwayError
 from slipway.keys import step_key
+from slipway.lifeline import end_with_parent
 from slipway.registry import STEPS
 from slipway.steps.base import StepContext
 from slipway.workspace import Workspace
@@ -28,7 +27,6 @@ from slipway.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PR_SET_PDEATHSIG = 1
 _PASSING = {errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
 
@@ -100,20 +98,12 @@ def _unexpected(request: StepRequest, error: Exception) -> StepFailure:
     )
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to end this process when the one that started it dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1 and os.environ.get("SLIPWAY_PARENT_PID") not in {None, "1"}:
-        sys.exit("the process that started this step is gone")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read a request, run it, write the outcome."""
     parser = argparse.ArgumentParser(prog="python -m slipway.run", description=__doc__)
     parser.add_argument("--request", type=Path, required=True, help="StepRequest as JSON")
     parser.add_argument("--result", type=Path, required=True, help="where StepOutcome is written")
     options = parser.parse_args(arguments)
-    _die_with_parent()
     request = StepRequest.model_validate_json(options.request.read_text("utf-8"))
     outcome = outcome_of(request)
     outcome.write(options.result)
@@ -121,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     # TensorFlow's own threads can hang at exit; the outcome is on the disk by now.
     status = main()
     sys.stdout.flush()

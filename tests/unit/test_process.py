@@ -35,10 +35,9 @@ def request_for(tmp_path: Path) -> Callable[[str], StepRequest]:
         definition = tmp_path / "tiny.py"
         definition.write_text(code)
         return StepRequest(
-            step="check",
+            step="train",
             model="tiny",
             definition=str(definition),
-            config={"base_uri": f"file://{tmp_path}/bucket"},
             workspace=str(tmp_path / "workspace"),
         )
 
@@ -129,11 +128,10 @@ def test_a_step_ends_when_the_process_that_started_it_is_killed(
     parent = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     line = next(line for line in parent.stdout if line.startswith("pids"))
-    step = int(line.split()[1])
+    pids = [int(pid) for pid in line.split()[1:]]
     parent.kill()
     parent.wait()
-    wait_until(lambda: gone(step))
-    os.kill(int(line.split()[2]), signal.SIGKILL)
+    wait_until(lambda: all(gone(pid) for pid in pids))
 
 
 def test_a_failure_crosses_the_process_with_its_hint(
