@@ -7,6 +7,9 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 SYSTEM_PACKAGES := prometheus chromium
 
+# Every step is a process of its own: without bytecode each compiles TensorFlow anew, for 5 seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install system demo down test test-e2e lint format bench generate requirements clean
 
 help: ## Show this list
