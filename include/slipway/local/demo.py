@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from slipway.local.airflow import AirflowApi
 from slipway.local.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = PROJECT / ".slipway" / "demo"
@@ -157,8 +158,8 @@ def _health(api: AirflowApi, model: str, rollout_id: str) -> str:
 
 def _ask(stack: Stack, model: str) -> bool:
     """Ask the served model for a few examples over REST, and show its answers."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    examples = load_definition(PROJECT / f"include/models/{model}.py").load_data("test")
+    with _silent_libraries():
+        examples = load_definition(PROJECT / f"include/models/{model}.py").load_data("test")
     few = examples.take(_EXAMPLES)
     rows = [
         {name: values[index].tolist() for name, values in few.inputs.items()}
@@ -173,6 +174,19 @@ def _ask(stack: Stack, model: str) -> bool:
     labels = [int(label) for label in few.labels]
     console.print(f"POST {url}\n  answers {answers}, labels {labels}", soft_wrap=True)
     return answers == labels
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """TensorFlow greets on the file descriptor of standard error whatever it is told."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
