@@ -1,9 +1,10 @@
-"""The main job on this machine: python -m slipway.local.demo up|down."""
+"""The main job on this machine: python -m slipway.local.demo up|env|down."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from contextlib import contextmanager
@@ -68,6 +69,13 @@ def down() -> int:
     """End every process of the demo; what it published stays for the next time."""
     ended = Stack(FOLDER, PROJECT).down() if FOLDER.is_dir() else []
     console.print(f"ended {', '.join(ended)}" if ended else "nothing was running")
+    return 0
+
+
+def env() -> int:
+    """Print what a shell needs to use the demo's servers with the command line."""
+    for name, value in Stack(FOLDER, PROJECT).environment().items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
     return 0
 
 
@@ -192,11 +200,12 @@ def _silent_libraries() -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m slipway.local.demo", description=__doc__)
-    parser.add_argument("action", choices=["up", "down"])
+    parser.add_argument("action", choices=["up", "env", "down"])
     parser.add_argument("--model", default=MODEL, help="a model of dags/models")
     options = parser.parse_args(arguments)
     try:
-        return up(options.model) if options.action == "up" else down()
+        actions = {"up": lambda: up(options.model), "env": env, "down": down}
+        return actions[options.action]()
     except SlipwayError as error:
         console.print(f"[red]{error.kind} error[/]: {error.message}\n  -> {error.hint}")
         return 1
