@@ -11,9 +11,10 @@ from slipway.contracts import StepFailure, StepOutcome
 from slipway.errors import SlipwayError
 from slipway.process import StepProcess
 from slipway.requests import build_request
+from slipway.spec.variants import ORIGINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from slipway.contracts import StepRequest
@@ -67,6 +68,7 @@ class Build:
         Interrupted, it ends the steps that are running and leaves nothing half made: the next
         run goes on where this one stopped.
         """
+        self.logs.mkdir(parents=True, exist_ok=True)
         waiting = list(self.plan)
         running: dict[Future[StepOutcome], PlannedStep] = {}
         pool = ThreadPoolExecutor(self.spec.execution.parallel_steps)
@@ -90,6 +92,11 @@ class Build:
                 process.stop()
             pool.shutdown(cancel_futures=True)
         return self.outcomes
+
+    @property
+    def logs(self) -> Path:
+        """Folder with what each step printed, `<task id>.log`."""
+        return self.workspace / "logs" / self.run_id
 
     def _is_due(self, step: PlannedStep) -> bool:
         return self._over.issuperset(step.needs)
@@ -131,8 +138,13 @@ class Build:
             request,
             python=self.spec.execution.python,
             timeout_seconds=self.spec.execution.step_timeout_seconds,
-            on_line=lambda line: self.watcher.said(step, line),
+            on_line=lambda line: self._heard(step, line),
         )
+
+    def _heard(self, step: PlannedStep, line: str) -> None:
+        self.watcher.said(step, line)
+        with (self.logs / f"{step.task_id}.log").open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
 
     def _request(self, step: PlannedStep) -> StepRequest:
         return build_request(
@@ -144,3 +156,19 @@ class Build:
             parameters={"run_id": self.run_id},
             force=self.force,
         )
+
+
+def what_stopped(
+    plan: Sequence[PlannedStep], outcomes: Mapping[str, StepOutcome]
+) -> StepFailure | None:
+    """The failure that a build ended with; None if its last step succeeded.
+
+    What stopped the original comes before what the steps after it then said.
+    """
+    last = outcomes.get(plan[-1].task_id)
+    if last is not None and last.failure is None:
+        return None
+    failed = [step for step in plan if step.task_id in outcomes and outcomes[step.task_id].failure]
+    first = [step for step in failed if step.step == "check" or step.variant == ORIGINAL]
+    cause = (first or failed[-1:])[0]
+    return outcomes[cause.task_id].failure

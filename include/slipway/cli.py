@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slipway.console import BuildProgress, console, errors, plan_tree, variants_table
+from slipway.contracts import StepFailure
 from slipway.errors import SlipwayError, TerminalError
+from slipway.requests import definition_module
 from slipway.spec.loader import load_spec, spec_files, spec_schema
 from slipway.spec.plan import plan_build, plan_rollout
 from slipway.workspace import Workspace, default_workspace
@@ -48,10 +50,16 @@ def _clear_errors(*, as_json: bool = False) -> Iterator[None]:
         yield
     except SlipwayError as error:
         if as_json:
-            print_json({"error": {"kind": error.kind, "message": error.message}})
-        errors.print(f"[red]{error.kind} error[/]: {error.message}", highlight=False)
-        errors.print(f"  -> {error.hint}", highlight=False)
-        raise typer.Exit(_EXIT[error.kind]) from None
+            print_json({"error": StepFailure.of(error).model_dump(mode="json")})
+        raise _exit_with(error) from None
+
+
+def _exit_with(error: SlipwayError) -> typer.Exit:
+    """Show an error; what to raise then."""
+    errors.print(f"[red]{error.kind} error[/]: ", end="")
+    errors.print(error.message, highlight=False, markup=False, soft_wrap=True)
+    errors.print(f"  -> {error.hint}", highlight=False, markup=False, soft_wrap=True)
+    return typer.Exit(_EXIT[error.kind])
 
 
 def print_json(value: Any) -> None:
@@ -88,9 +96,9 @@ def validate(
         files = [find_spec(name) for name in specs or []] or spec_files(MODELS)
     for file in files:
         try:
-            load_spec(file)
+            definition_module(load_spec(file), file)
         except SlipwayError as error:
-            found[file.stem] = error.details.get("problems", [error.message])
+            found[file.stem] = error.details.get("problems", [f"{file}: {error.message}"])
         else:
             found[file.stem] = []
     if as_json:
@@ -142,7 +150,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole build: train, optimise, convert, validate, select, publish."""
-    from slipway.build import Build
+    from slipway.build import Build, what_stopped
 
     with _clear_errors(as_json=as_json):
         file = find_spec(spec)
@@ -151,27 +159,37 @@ def run(
         run_id = f"cli__{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with BuildProgress(len(steps)) as progress:
             folder = workspace or default_workspace()
-            outcomes = Build(model, file, steps, folder, run_id, progress, force).run()
-        _show_build(outcomes, as_json=as_json)
-
-
-def _show_build(outcomes: dict[str, StepOutcome], *, as_json: bool) -> None:
-    shown = {task: outcome.model_dump(mode="json") for task, outcome in outcomes.items()}
+            build = Build(model, file, steps, folder, run_id, progress, force)
+            outcomes = build.run()
+    failure = what_stopped(steps, outcomes)
     if as_json:
-        print_json(shown)
-    select = outcomes.get("select")
-    if select and select.result and not as_json:
-        details = select.result.details
-        console.print(variants_table(details["rows"]))
-        console.print(f"report: {details['report']}", soft_wrap=True)
-    last = outcomes.get("publish") or select
-    if last is None or last.failure:
-        failed = [outcome for outcome in outcomes.values() if outcome.failure]
-        failed[-1].unwrap()
-    if last and last.result and not as_json:
-        details = last.result.details
-        state = "was published before" if details["already_published"] else "is published"
-        console.print(f"version {details['version']} {state}: {details['uri']}", soft_wrap=True)
+        shown = {task: outcome.model_dump(mode="json") for task, outcome in outcomes.items()}
+        error = failure.model_dump(mode="json") if failure else None
+        print_json({"outcomes": shown, "error": error, "logs": str(build.logs)})
+    else:
+        _show_build(outcomes)
+    if failure:
+        errors.print(f"logs: {build.logs}", soft_wrap=True, highlight=False)
+        raise _exit_with(failure.error())
+
+
+def _show_build(outcomes: dict[str, StepOutcome]) -> None:
+    for name in ("select", "publish"):
+        outcome = outcomes.get(name)
+        details = _details(outcome) if outcome else {}
+        if "rows" in details:
+            console.print(variants_table(details["rows"]))
+            console.print(f"report: {details['report']}", soft_wrap=True)
+        if "version" in details:
+            state = "was published before" if details["already_published"] else "is published"
+            text = f"version {details['version']} {state}: {details['uri']}"
+            console.print(text, soft_wrap=True)
+
+
+def _details(outcome: StepOutcome) -> dict[str, Any]:
+    """What a step reports, of a selection that failed too: its report is kept."""
+    left = outcome.result or outcome.failure
+    return left.details if left else {}
 
 
 @app.command()

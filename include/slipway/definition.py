@@ -15,10 +15,13 @@ A definition is a module in include/models/. Slipway calls these functions by na
     slices(examples)              optional: {name: bool array of shape [examples]}
     SIGNATURE_INPUTS              optional: {name: tf.TensorSpec} of the served signature;
                                   by default taken from the model's inputs
+    data_version()                optional: a str that changes when the data does; results are
+                                  reused only while it stays the same
 """
 
 from __future__ import annotations
 
+import ast
 import sys
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Split = Literal["train", "validation", "test"]
+DATA_VERSION = "data_version"
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Definition:
             return function(*args)
         except SlipwayError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise TerminalError(
                 f"{name} in {self.file.name}{_place(error, self.file)} raised "
                 f"{type(error).__name__}: {error}",
@@ -134,7 +138,7 @@ def load_definition(file: Path) -> Definition:
     sys.path.insert(0, str(file.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TerminalError(
             f"{file.name}{_place(error, file)} cannot be imported: {type(error).__name__}: {error}",
             hint=f"correct {file}; the full traceback is in the log",
@@ -143,6 +147,42 @@ def load_definition(file: Path) -> Definition:
     finally:
         sys.path.remove(str(file.parent))
     return Definition(module, file)
+
+
+def data_version(file: Path) -> str | None:
+    """What the definition's `data_version` says; None, without an import, if it has none.
+
+    Only a function that stands at the module's top level counts: whether there is one is read from
+    the source, as importing a definition may take seconds.
+
+    Raises:
+        TerminalError: if the module cannot be read or imported, or the function raises or returns
+            anything but a str that is not empty.
+    """
+    if not _has_function(file, DATA_VERSION):
+        return None
+    version = load_definition(file).call(DATA_VERSION)
+    if not isinstance(version, str) or not version:
+        raise TerminalError(
+            f"{DATA_VERSION} in {file.name} returned {version!r}, not a str that says something",
+            hint=f"return a digest, a date or an ETag of the data from {DATA_VERSION}",
+            subject=str(file),
+        )
+    return version
+
+
+def _has_function(file: Path, name: str) -> bool:
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except OSError as error:
+        raise TerminalError(
+            f"the model definition {file} cannot be read: {error.strerror}",
+            hint="put the module there, or correct `definition` in the spec",
+            subject=str(file),
+        ) from None
+    except (SyntaxError, ValueError):
+        return False  # the step that imports it says where the mistake is
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in body)
 
 
 def _place(error: BaseException, file: Path) -> str:
@@ -161,9 +201,10 @@ def _shape_problem(examples: object) -> str | None:
         return f"returned {type(examples).__name__}, not Examples"
     if not examples.inputs:
         return "inputs is empty"
-    if len(examples) == 0:
-        return "there are no examples"
-    for name, values in examples.inputs.items():
+    named = {"labels": examples.labels, **{f"input {k!r}": v for k, v in examples.inputs.items()}}
+    for name, values in named.items():
+        if not hasattr(values, "__len__"):
+            return f"{name} is {type(values).__name__}, not an array"
         if len(values) != len(examples):
-            return f"input {name!r} has {len(values)} examples, labels has {len(examples)}"
-    return None
+            return f"{name} has {len(values)} examples, labels has {len(examples)}"
+    return None if len(examples) else "there are no examples"

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slipway.definition import data_version
 from slipway.errors import TerminalError
 from slipway.registry import STEPS
 
@@ -18,22 +19,27 @@ if TYPE_CHECKING:
 
 
 def step_key(request: StepRequest) -> str:
-    """sha256 over step, code, options, definition, input digests, seed and package versions.
+    """sha256 over all of a request that can change the result, code and packages included.
+
+    That is step, model, variant, code, options, definition and the version of its data, input
+    digests, seed and package versions.
 
     The same key promises the same artifact. What belongs to one run alone (its id, paths, the
     force flag) is left out.
 
     Raises:
         TerminalError: if a package that the step needs is not installed, or the definition's
-            module is missing.
+            module is missing, or its `data_version` fails.
     """
     entry = STEPS[request.step]
     parts = {
         "step": request.step,
+        "model": request.model,
         "variant": request.variant,
         "code": _code_digest(entry.module, entry.shared),
         "config": request.config,
         "definition": definition_digest(Path(request.definition)) if request.definition else None,
+        "data_version": data_version(Path(request.definition)) if request.definition else None,
         "inputs": {role: ref.digest for role, ref in request.inputs.items()},
         "seed": request.seed,
         "packages": {name: _version(name, request.step) for name in entry.packages},

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 10
 _TAIL_LINES = 15
+# The process ended itself over what it was given: the same input would end it again.
+_CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
 
 
 class StepProcess:
@@ -135,6 +137,13 @@ class StepProcess:
             )
         if status < 0:
             cause = signal.Signals(-status).name
+            if -status in _CRASHES:
+                return TerminalError(
+                    f"{name}: the step {self.request.step} crashed with {cause}; its last lines:\n"
+                    + "\n".join(self._tail),
+                    hint="a native library gave up on this input; the lines above name the place",
+                    subject=name,
+                )
             return TransientError(
                 f"{name}: the process of the step {self.request.step} was ended by {cause}",
                 hint="SIGKILL is most often the kernel, out of memory; give it more or retry",

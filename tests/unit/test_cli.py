@@ -33,12 +33,19 @@ def test_validate_names_file_line_and_field(tmp_path: Path) -> None:
     assert "tiny.yaml:12: sed: unknown field; did you mean 'seed'?" in done.stderr
 
 
-def test_validate_gives_json(tmp_path: Path) -> None:
+def test_validate_gives_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_DEFINITIONS", str(PROJECT / "include/models"))
     files = [write_spec(tmp_path), write_spec(tmp_path, "other", "sed: 1\n")]
     done = runner.invoke(app, ["validate", "--json", *map(str, files)])
     found = json.loads(done.stdout)
     assert found["tiny"] == []
     assert len(found["other"]) == 1
+
+
+def test_validate_names_a_definition_that_is_not_there(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["validate", str(write_spec(tmp_path))])
+    assert done.exit_code == 1
+    assert "there is no model definition digits.py" in done.stderr
 
 
 def test_a_model_that_is_not_there_shows_which_are() -> None:

@@ -68,7 +68,8 @@ class AirflowLayout:
             "API__BASE_URL": self.url,
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db",
+            # Seconds that a writer waits for another; with SQLite's own 5 a busy machine gets 500s.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=60",
             "LOGGING__LOGGING_LEVEL": "INFO",
         }
         return {
@@ -166,6 +167,12 @@ class AirflowApi:
                 hint="read the API server's log",
                 subject=path,
             ) from None
+        if response.is_server_error:
+            raise TransientError(
+                f"Airflow answered {response.status_code} to {method} {path}: {response.text}",
+                hint="read the API server's log; SQLite under many writers may refuse one",
+                subject=path,
+            )
         if response.is_error:
             raise TerminalError(
                 f"Airflow answered {response.status_code} to {method} {path}: {response.text}",

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,11 @@ from slipway.contracts import Contract
 from slipway.errors import TerminalError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _STOP_SECONDS = 15.0
 _TAIL_BYTES = 2000
+_MARK = "SLIPWAY_STACK"
 
 
 @dataclass(frozen=True)
@@ -113,24 +114,55 @@ class ProcessTable:
             _end([found])
 
     def stop_all(self) -> list[str]:
-        """End every server, the last started first; the names of those that ran."""
-        ended = self.running()[::-1]
-        _end(ended)
+        """End every server, and all that bears their mark; the names of those that ran.
+
+        The mark finds what no file knows: servers whose start was cut short, and workers that
+        outlived a killed scheduler.
+        """
+        known = self.running()[::-1]
+        _end([*known, *self._marked()])
         self._file.unlink(missing_ok=True)
-        return [process.name for process in ended]
+        return [process.name for process in known]
+
+    @contextmanager
+    def mark(self) -> Iterator[None]:
+        """Whatever is started meanwhile, and whatever that starts, bears this table's mark."""
+        before = os.environ.get(_MARK)
+        os.environ[_MARK] = str(self.folder)
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_MARK]
+            else:
+                os.environ[_MARK] = before
+
+    def _marked(self) -> list[Running]:
+        wanted = f"{_MARK}={self.folder}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            with suppress(OSError):
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    pid = int(entry.name)
+                    ticks = _start_ticks(pid) or 0
+                    found.append(Running(name="marked", pid=pid, started_ticks=ticks, log=""))
+        return found
 
     def _spawn(self, service: Service) -> Running:
         log = self.folder / "logs" / f"{service.name}.log"
         with log.open("ab") as output:
             try:
-                process = subprocess.Popen(
-                    service.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **service.environment},
-                    start_new_session=True,
-                )
+                with self.mark():
+                    process = subprocess.Popen(
+                        service.command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        env={**os.environ, **service.environment},
+                        start_new_session=True,
+                    )
             except FileNotFoundError:
                 raise TerminalError(
                     f"{service.name} cannot be started: there is no {service.command[0]}",
@@ -143,7 +175,9 @@ class ProcessTable:
         return entry
 
     def _keep(self, entry: Running) -> None:
-        self._file.write_bytes(_TABLE.dump_json([*self.running(), entry], indent=1))
+        partial = self._file.with_suffix(".partial")
+        partial.write_bytes(_TABLE.dump_json([*self.running(), entry], indent=1))
+        partial.replace(self._file)
 
     def _wait(self, process: Running, service: Service) -> None:
         deadline = time.monotonic() + service.ready_within_seconds
@@ -187,29 +221,27 @@ def _end(processes: list[Running]) -> None:
         _signal(process, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
     while any(process.alive for process in processes) and time.monotonic() < deadline:
-        _reap()
+        _reap(processes)
         time.sleep(0.05)
     for process in processes:
         _signal(process, signal.SIGKILL)
-    _reap()
+    _reap(processes)
 
 
 def _signal(process: Running, number: int) -> None:
-    # The group may outlive its leader: a killed scheduler leaves its workers behind.
+    # The group may outlive its leader.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    # One that somebody else started may be no leader.
     with suppress(ProcessLookupError):
         if process.alive:
             os.kill(process.pid, number)
 
 
-def _reap() -> None:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+def _reap(processes: list[Running]) -> None:
+    """Those that this very process started would stay as zombies."""
+    for process in processes:
+        with suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
 
 
 def _start_ticks(pid: int) -> int | None:

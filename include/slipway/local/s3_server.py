@@ -28,6 +28,7 @@ _POLL_SECONDS = 0.05
 _STOP_SECONDS = 5.0
 _SERVICES = ("master", "volume", "filer", "s3")
 _CREATED = 201
+_CONFLICT = 409  # it is there already
 
 
 class S3Server:
@@ -124,7 +125,7 @@ class S3Server:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             answer = httpx.post(f"{filer}/buckets/{name}/", trust_env=False)
-            if answer.status_code == _CREATED:
+            if answer.status_code in {_CREATED, _CONFLICT}:
                 return f"s3://{name}"
             if time.monotonic() > deadline:
                 raise TransientError(

@@ -158,9 +158,10 @@ class Stack:
     def _start_s3(self) -> None:
         if self.table.find("s3"):
             return
-        server = S3Server(
-            self.folder / "s3", credentials=self.credentials, port=self.addresses.s3
-        ).start()
+        with self.table.mark():
+            server = S3Server(
+                self.folder / "s3", credentials=self.credentials, port=self.addresses.s3
+            ).start()
         if server.process:
             self.table.adopt("s3", server.process.pid, self.folder / "s3" / "weed.log")
         server.create_bucket(BUCKET)
@@ -170,7 +171,8 @@ class Stack:
             return
         folder = self.folder / "prometheus"
         target = f"127.0.0.1:{self.addresses.model_server}"
-        server = Prometheus(folder, targets=[target], port=self.addresses.prometheus).start()
+        with self.table.mark():
+            server = Prometheus(folder, targets=[target], port=self.addresses.prometheus).start()
         if server.process:
             self.table.adopt("prometheus", server.process.pid, folder / "prometheus.log")
 
@@ -194,8 +196,6 @@ class Stack:
             "--load_retry_interval_micros=1000000",
             f"--monitoring_config_file={monitoring}",
             "--prefer_tflite_model=true",
-            # The file has labels when the server comes back; at the start no version is there yet.
-            "--allow_version_labels_for_unavailable_models=true",
         )
         url = f"{self.model_server_url}/monitoring/prometheus/metrics"
         return Service("model-server", command, lambda: answers(url), self.environment())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field, create_model, model_validator
@@ -86,8 +87,13 @@ def chain_problems(variants: dict[str, VariantBase], *, trained: bool) -> list[t
         if name == ORIGINAL:
             problems.append((name, f"{ORIGINAL!r} is the model as trained; choose another name"))
         elif variant.source != ORIGINAL and variant.source not in variants:
-            known = ", ".join([ORIGINAL, *variants])
-            problems.append((f"{name}.from", f"no variant {variant.source!r}; there are {known}"))
+            known = [ORIGINAL, *variants]
+            close = get_close_matches(variant.source, known, n=1)
+            nearest = f"; did you mean {close[0]!r}?" if close else ""
+            there_are = f"there are {', '.join(known)}"
+            problems.append(
+                (f"{name}.from", f"no variant {variant.source!r}{nearest}; {there_are}")
+            )
         elif _in_circle(name, variants):
             problems.append((f"{name}.from", "the chain comes back to itself"))
         elif message := _mismatch(variant, variants, trained=trained):

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,6 @@ from slipway.local.processes import ProcessTable, Service, answers, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -85,3 +86,37 @@ def test_an_adopted_server_is_ended_although_it_leads_no_process_group(
     assert table.running() == []
     with pytest.raises(ProcessLookupError):
         os.kill(adopted.pid, 0)
+
+
+def test_what_a_killed_leader_left_is_ended_too(table: ProcessTable) -> None:
+    code = (
+        "import subprocess, sys, time\n"
+        "child = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "print(subprocess.Popen(child, start_new_session=True).pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    log = table.folder / "logs" / "leader.log"
+    service = Service("leader", (sys.executable, "-c", code), lambda: bool(log.read_text()))
+    leader = table.start(service)
+    child = int(log.read_text())
+    os.kill(leader.pid, signal.SIGKILL)
+    table.stop_all()
+    with pytest.raises(FileNotFoundError):
+        _state_unless_zombie(child)
+
+
+def test_a_server_whose_start_was_cut_short_is_ended_too(table: ProcessTable) -> None:
+    with table.mark():
+        server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert table.running() == []
+    table.stop_all()
+    server.wait(10)
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
+
+
+def _state_unless_zombie(pid: int) -> str:
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    if state == "Z":
+        raise FileNotFoundError
+    return state
