@@ -59,7 +59,7 @@ def plan_build(spec: ModelSpec) -> list[PlannedStep]:
         CHECK,
         "check",
         "Tries the bucket's credentials and reads the model definition, before any work.",
-        config=spec.publish.model_dump(mode="json"),
+        config=spec.publish.model_dump(mode="json") | {"metrics": sorted(spec.gates.metrics)},
     )
     makes = [_original(spec), *(_make(spec, name) for name in _in_chain_order(spec))]
     checks = [_validate(spec, step) for step in makes]
