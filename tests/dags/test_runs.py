@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from slipway.serving.publish import publish
+from slipway.storage import open_store
 from slipway_airflow.dag_builder import build_dags
 from support.airflow_home import with_database
 from support.scripted_prometheus import scripted_prometheus
@@ -20,6 +22,8 @@ from support.step_stub import StepStub, failed, succeeded
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from airflow.sdk import DAG
 
 DIGEST = "ab" * 32
 PROBED = {"probe_requests": 200.0, "probe_error_ratio": 0.0}
@@ -34,10 +38,25 @@ class Pipeline:
     models: Path
     stub: StepStub
 
-    def run(self, kind: str, **conf: Any) -> Run:
-        """Run one of the DAGs to its end."""
-        dag = build_dags(self.models)[f"{self.model}__{kind}"]
-        return Run(dag.test(run_conf=conf))
+    def run(self, kind: str, *, by_hand: str | None = None, **conf: Any) -> Run:
+        """Run one of the DAGs to its end, the task `by_hand` only marked as success."""
+        pattern = f"^{by_hand}$" if by_hand else None
+        return Run(self._dag(kind).test(run_conf=conf, mark_success_pattern=pattern))
+
+    def again(self, kind: str, run: Run, task_id: str) -> None:
+        """Clear a task of a run and run it."""
+        from airflow.models.taskinstance import clear_task_instances
+        from airflow.sdk.definitions.dag import _run_task
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            cleared = run.dag_run.get_task_instance(task_id, session=session)
+            clear_task_instances([cleared], session)
+        ti = run.dag_run.get_task_instance(task_id)
+        _run_task(ti=ti, task=self._dag(kind).get_task(task_id))
+
+    def _dag(self, kind: str) -> DAG:
+        return build_dags(self.models)[f"{self.model}__{kind}"]
 
 
 @dataclass
@@ -248,6 +267,43 @@ def test_whatever_fails_after_preflight_is_rolled_back(pipeline: Pipeline, step:
     assert run.states["rollback"] == "success"
     (request,) = pipeline.stub.asked("rollback")
     assert "of the test's own" in request["parameters"]["reason"]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_probe_that_was_only_marked_as_success_lets_nothing_be_promoted(pipeline: Pipeline):
+    run = pipeline.run("rollout", by_hand="probe", **WANTED)
+    assert run.states["probe"] == "success"
+    assert run.states["health"] == "failed"
+    assert run.xcom("health", "failure")["subject"] == "probe"
+    assert run.states["rollback"] == "success"
+    assert pipeline.stub.asked("promote") == []
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_gate_that_was_only_marked_as_success_lets_nothing_be_promoted(pipeline: Pipeline):
+    run = pipeline.run("rollout", by_hand="health", **WANTED)
+    assert run.states["health"] == "success"
+    assert run.states["promote"] == "failed"
+    assert run.xcom("promote", "failure")["subject"] == "health"
+    assert run.states["rollback"] == "success"
+    assert pipeline.stub.asked("promote") == []
+
+
+def test_a_cleared_rollout_keeps_its_version_when_a_newer_one_was_published(
+    pipeline: Pipeline, tmp_path: Path
+):
+    pipeline.stub.answers(preflight=succeeded(already_stable=True))
+    bucket = open_store(f"file://{tmp_path}/bucket")
+    for content in ("first", "second"):
+        (tmp_path / content).mkdir()
+        (tmp_path / content / "saved_model.pb").write_text(content, "utf-8")
+    publish(bucket, pipeline.model, tmp_path / "first", variant="original", metrics={}, golden=b"")
+    run = pipeline.run("rollout")
+    publish(bucket, pipeline.model, tmp_path / "second", variant="original", metrics={}, golden=b"")
+    pipeline.again("rollout", run, "preflight")
+    before, after = (request["parameters"] for request in pipeline.stub.asked("preflight"))
+    assert before["version"] == 1
+    assert after == before
 
 
 def test_preflight_that_fails_rolls_nothing_back(pipeline: Pipeline):

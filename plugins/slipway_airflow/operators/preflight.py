@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import SkipMixin
+from airflow.sdk import NEVER_EXPIRE, SkipMixin
 
 from slipway_airflow.assets import newest_version
 from slipway_airflow.hooks.bucket import settle_version
@@ -20,17 +20,26 @@ class PreflightOperator(RolloutOperator, SkipMixin):
     """Checks version, digest and fence; skips the rest when there is nothing to roll out.
 
     The asset's events name the version, or whoever started the run; without either it is the
-    newest that is published.
+    newest that is published when the task first runs. A run settles this once: cleared, it keeps
+    the version, also when a newer one was published meanwhile.
 
     A version that is stable already needs no rollout, unless this very run promoted it: then it
     was cleared, and finishes the same work.
     """
 
     def _settled(self, context: Context) -> dict[str, Any]:
-        asked = _of_events(context) or _of_params(context)
-        settled = settle_version(self.spec.publish, self.spec.model, asked)
+        # Airflow deletes a task's XComs when it is cleared, but not what its state store holds.
+        store = context["task_state_store"]
+        kept: Any = store.get(SETTLED_KEY)
+        settled: dict[str, Any] = kept or self._settle(context)
+        if not kept:
+            store.set(SETTLED_KEY, settled, retention=NEVER_EXPIRE)
         context["ti"].xcom_push(key=SETTLED_KEY, value=settled)
         return settled
+
+    def _settle(self, context: Context) -> dict[str, Any]:
+        asked = _of_events(context) or _of_params(context)
+        return settle_version(self.spec.publish, self.spec.model, asked)
 
     def _after(self, context: Context, result: StepResult) -> None:
         if not result.details.get("already_stable") or self._promoted_here(context):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from slipway.errors import TerminalError
 from slipway_airflow.operators.rollout import RolloutOperator
 from slipway_airflow.outcomes import outcomes_of
 from slipway_airflow.sensors.model_health import HEALTH, decision_of
@@ -13,8 +14,19 @@ if TYPE_CHECKING:
 
 
 class PromoteOperator(RolloutOperator):
-    """Moves the label and the channel stable to the version."""
+    """Moves the label and the channel stable to the version, if the health gate judged it.
+
+    Without the gate's decision, as when `health` was marked as success by hand, it fails before
+    anything is moved; with one that is not healthy the step refuses.
+    """
 
     def _parameters(self, context: Context) -> dict[str, Any]:
         judged = outcomes_of(context, [HEALTH]).get(HEALTH)
-        return {**super()._parameters(context), "decision": decision_of(judged)}
+        decision = decision_of(judged)
+        if decision is None:
+            raise TerminalError(
+                f"{self.spec.model}: the task {HEALTH} left no decision, so nothing is promoted",
+                hint=f"clear deploy with Downstream; {HEALTH} must run, not be marked as success",
+                subject=HEALTH,
+            )
+        return {**super()._parameters(context), "decision": decision}

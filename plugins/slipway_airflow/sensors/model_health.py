@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
 
 HEALTH = "health"
+_PROBE = "probe"
 
 # The judge ends by itself at the policy's timeout; this only catches a triggerer that died.
 _SLACK = timedelta(minutes=5)
@@ -38,6 +39,9 @@ class ModelHealthSensor(BaseSensorOperator):
     Succeeds only if it is healthy, and returns a StepResult whose details hold the `decision`.
     Otherwise it fails at once and for good, with the decision in the failure's details: unhealthy,
     inconclusive and error are no reason to try again, and never one to go on.
+
+    Without the figures of the step `probe`, as when that was marked as success by hand, it fails
+    too: what others send may all go to the stable version.
 
     Poking and deferred it takes the same looks in the same way.
 
@@ -167,6 +171,12 @@ def _version(context: Context) -> int:
     return int(settled_version(context)["version"])
 
 
-def _probe(context: Context) -> dict[str, float] | None:
-    probed = context["ti"].xcom_pull(task_ids="probe")
-    return dict(probed["metrics"]) if probed else None
+def _probe(context: Context) -> dict[str, float]:
+    probed = context["ti"].xcom_pull(task_ids=_PROBE)
+    if not probed:
+        raise TerminalError(
+            "the canary was not probed: the task probe left no figures",
+            hint="clear deploy with Downstream; probe must run, not be marked as success",
+            subject=_PROBE,
+        )
+    return dict(probed["metrics"])

@@ -38,12 +38,14 @@ GOOD, BAD, FEW, GONE = (500.0, 0.0), (500.0, 0.5), (1.0, 0.0), (None, None)
 class Task:
     """What the sensor asks of its task instance."""
 
-    def __init__(self) -> None:
+    def __init__(self, probed: dict[str, float] | None = PROBED) -> None:
         self.left: dict[str, Any] = {}
+        self.probed = probed
 
     def xcom_pull(self, *, task_ids: str, key: str = "return_value") -> Any:
         settled = {"version": 3, "digest": "d"}
-        return {"preflight": settled, "probe": {"metrics": PROBED}}[task_ids] if key else None
+        probed = {"metrics": self.probed} if self.probed else None
+        return {"preflight": settled, "probe": probed}[task_ids] if key else None
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         self.left[key] = value
@@ -195,6 +197,18 @@ def test_a_missing_connection_is_named(
     kind, failure = way(spec)
     assert kind == "failure"
     assert failure["subject"] == spec.rollout.health.connection
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_canary_that_was_not_probed_is_not_judged(
+    spec: ModelSpec, prometheus: Callable[..., Any], *, deferrable: bool
+):
+    gate, task = sensor(spec, deferrable=deferrable), Task(probed=None)
+    with prometheus(GOOD) as server:
+        kind, failure = _end(lambda: _execute(gate, task), task)
+        assert server.looks() == 0
+    assert (kind, failure["kind"], failure["subject"]) == ("failure", "terminal", "probe")
+    assert "was not probed" in failure["message"]
 
 
 @settings(

@@ -10,18 +10,22 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, NEVER_EXPIRE, Asset
 from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
 
-from slipway.errors import TransientError
+from slipway.contracts import StepResult
+from slipway.errors import TerminalError, TransientError
+from slipway.serving.publish import publish
 from slipway.spec.loader import load_spec
 from slipway.spec.plan import plan_rollout
+from slipway.storage import open_store
 
 if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
 from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.deploy import DeployOperator
 from slipway_airflow.operators.preflight import PreflightOperator
+from slipway_airflow.operators.promote import PromoteOperator
 from slipway_airflow.outcomes import outcomes_of
 from support.specs import write_spec
 
@@ -31,6 +35,7 @@ echo $! > "{folder}/child"
 wait
 """
 RESULT = {"step": "train", "model": "tiny", "details": {}}
+SETTLED: dict[tuple[str, str], Any] = {("preflight", "settled"): {"version": 1, "digest": "d"}}
 FAILURE = {"kind": "terminal", "message": "no", "hint": "stop", "details": {}}
 
 
@@ -53,8 +58,17 @@ class Task:
         self.left["self", key] = value
 
 
+class StateStore(dict[str, Any]):
+    """A task's state store, which outlives its XComs."""
+
+    def set(self, key: str, value: Any, *, retention: Any) -> None:
+        assert retention is NEVER_EXPIRE
+        self[key] = value
+
+
 def context(task: Task, **more: Any) -> Any:
-    return {"ti": task, "run_id": "run", "params": {}, "triggering_asset_events": {}, **more}
+    own = {"ti": task, "run_id": "run", "params": {}, "triggering_asset_events": {}}
+    return {**own, "task_state_store": StateStore(), **more}
 
 
 def operator(cls: type, spec: ModelSpec, file: Path) -> Any:
@@ -95,8 +109,7 @@ def test_killing_a_task_ends_all_that_its_step_started(
     file = write_spec(tmp_path, extra=extra)
     file.write_text(file.read_text("utf-8").replace("s3://models", f"file://{tmp_path}/b"), "utf-8")
     deploy = operator(DeployOperator, load_spec(file), file)
-    settled = {("preflight", "settled"): {"version": 1, "digest": "d"}}
-    task = Task({"preflight": "success"}, settled)
+    task = Task({"preflight": "success"}, dict(SETTLED))
     ended: list[BaseException] = []
 
     def run() -> None:
@@ -146,6 +159,59 @@ def test_preflight_settles_what_the_events_or_the_person_ask_for(
     assert task.left["self", "settled"] == {"version": expected[0], "digest": expected[1]}
     assert found["rollout_id"] == "run"
     assert found["allow_older"] is False
+
+
+def test_a_cleared_preflight_keeps_the_version_that_it_settled(tmp_path: Path):
+    file = published_to(tmp_path)
+    publish_version(tmp_path, "first")
+    first, store = Task({}, {}), StateStore()
+    assert settled(file, first, store)["version"] == 1
+    publish_version(tmp_path, "second")
+    cleared = Task({}, {})
+    assert settled(file, cleared, store) == first.left["self", "settled"]
+    assert cleared.left == first.left
+    assert settled(file, Task({}, {}), StateStore())["version"] == 2, "another run takes the newest"
+
+
+def published_to(folder: Path) -> Path:
+    file = write_spec(folder)
+    text = file.read_text("utf-8").replace("s3://models", f"file://{folder}/bucket")
+    file.write_text(text, "utf-8")
+    return file
+
+
+def publish_version(folder: Path, content: str) -> None:
+    source = folder / content
+    source.mkdir()
+    (source / "saved_model.pb").write_text(content, "utf-8")
+    store = open_store(f"file://{folder}/bucket")
+    publish(store, "tiny", source, variant="original", metrics={}, golden=b"{}")
+
+
+def settled(file: Path, task: Task, store: StateStore) -> dict[str, Any]:
+    preflight = operator(PreflightOperator, load_spec(file), file)
+    found = preflight._parameters(context(task, task_state_store=store))
+    return {name: found[name] for name in ("version", "digest")}
+
+
+def test_without_the_gate_s_decision_nothing_is_promoted(tmp_path: Path):
+    file = write_spec(tmp_path)
+    promote = operator(PromoteOperator, load_spec(file), file)
+    by_hand = Task({"preflight": "success", "health": "success"}, dict(SETTLED))
+    with pytest.raises(TerminalError, match="left no decision") as refused:
+        type(promote).execute.__wrapped__(promote, context(by_hand))
+    assert refused.value.subject == "health"
+    assert by_hand.left["self", "failure"]["kind"] == "terminal"
+
+
+def test_the_gate_s_decision_is_handed_to_promote(tmp_path: Path):
+    file = write_spec(tmp_path)
+    promote = operator(PromoteOperator, load_spec(file), file)
+    decision = {"verdict": "healthy"}
+    judged = StepResult(step="health", model="tiny", details={"decision": decision})
+    left = {**SETTLED, ("health", "return_value"): judged.model_dump(mode="json")}
+    task = Task({"preflight": "success", "health": "success"}, left)
+    assert promote._parameters(context(task))["decision"] == decision
 
 
 def _appears(file: Path) -> str:
