@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import NEVER_EXPIRE, SkipMixin
+from airflow.sdk import SkipMixin
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from slipway_airflow.assets import newest_version
 from slipway_airflow.hooks.bucket import settle_version

@@ -95,7 +95,7 @@ def test_the_example_definition_works(tmp_path: Path) -> None:
 TRY = """
 from pathlib import Path
 import yaml
-from slipway.definition import load_definition
+from slipway.definition import data_version, load_definition
 from slipway.evaluation.metrics import find_metrics
 from slipway.modelling import keras
 from slipway.modelling.data import load_split
@@ -118,6 +118,7 @@ train, validation, test = (
 options = {{**config.model_dump(mode="json"), "seed": 1}}
 figures = definition.call("train", model, train, validation, options)
 assert 0 < figures["epochs_trained"] <= config.epochs
+assert data_version(Path({module!r})), "it is found without an import"
 outputs = model.predict(feed(model, test.inputs), verbose=0)
 gates = {{name: MetricGate(**gate) for name, gate in spec["gates"]["metrics"].items()}}
 [metric] = find_metrics(gates, definition)

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk import DAG, NEVER_EXPIRE, Asset
-from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
+from airflow.sdk import DAG, Asset
+from airflow.sdk.execution_time.context import NEVER_EXPIRE, TriggeringAssetEventsAccessor
 
 from slipway.contracts import StepResult
 from slipway.errors import TerminalError, TransientError
