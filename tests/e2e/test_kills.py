@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from support.house import House
 
-pytestmark = pytest.mark.e2e
+# Airflow takes five minutes to be sure that a task is dead, and then waits before the next try.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 BUILD = "breast_cancer__build"
 
@@ -54,7 +55,7 @@ def test_a_build_whose_steps_are_killed_ends_with_the_same_version(house: House)
         for pid in steps(house):
             os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not steps(house))
-    assert house.api.wait(BUILD, run_id, within_seconds=300) == "success"
+    assert house.api.wait(BUILD, run_id, within_seconds=900) == "success"
     tries = {task["task_id"]: task["try_number"] for task in house.api.tasks(BUILD, run_id)}
     assert max(tries.values()) > 1, tries
     after = house.api.result(BUILD, run_id, "publish")["details"]
@@ -81,4 +82,4 @@ def test_a_build_survives_the_death_of_the_scheduler(house: House) -> None:
     os.killpg(scheduler.pid, signal.SIGKILL)
     wait_for(lambda: not steps(house))
     house.stack.up()
-    assert house.api.wait(BUILD, run_id, within_seconds=400) == "success"
+    assert house.api.wait(BUILD, run_id, within_seconds=1200) == "success"
