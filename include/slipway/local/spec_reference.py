@@ -23,7 +23,7 @@ def spec_reference() -> str:
     """Markdown with one table for each part of a spec."""
     schema = ModelSpec.model_json_schema(by_alias=True)
     parts = {"ModelSpec": schema, **schema["$defs"]}
-    return "\n".join([_HEAD, *(_part(name, parts[name]) for name in _in_reading_order(parts))])
+    return "\n".join([_HEAD, *(_part(name, parts) for name in _in_reading_order(parts))])
 
 
 def _in_reading_order(parts: dict[str, Any]) -> list[str]:
@@ -41,16 +41,23 @@ def _in_reading_order(parts: dict[str, Any]) -> list[str]:
     return order
 
 
-def _part(name: str, schema: dict[str, Any]) -> str:
-    summary = (schema.get("description") or "").split("\n\n")[0].replace("\n", " ")
+def _part(name: str, parts: dict[str, Any]) -> str:
+    schema = parts[name]
+    summary = _summary(schema)
     lines = [f"## {name}", "", summary, "", "| field | type | default | meaning |"]
     lines.append("|---|---|---|---|")
     required = schema.get("required", [])
     for field, value in schema.get("properties", {}).items():
         default = "**required**" if field in required else _default(value)
-        meaning = value.get("description", "").replace("|", "\\|")
+        named = next(_references(value), "")
+        meaning = value.get("description") or _summary(parts.get(named, {}))
+        meaning = meaning.replace("|", "\\|")
         lines.append(f"| `{field}` | {_type(value)} | {default} | {meaning} |")
     return "\n".join([*lines, ""])
+
+
+def _summary(schema: dict[str, Any]) -> str:
+    return (schema.get("description") or "").split("\n\n")[0].replace("\n", " ")
 
 
 def _default(field: dict[str, Any]) -> str:
