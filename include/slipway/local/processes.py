@@ -245,9 +245,14 @@ def _reap(processes: list[Running]) -> None:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """Field 22 of /proc/<pid>/stat, see proc(5); None if there is no such process, or a zombie."""
+    """Field 22 of /proc/<pid>/stat, see proc(5); None if there is no such process, or a zombie.
+
+    A process whose first thread ended shows as a zombie while its other threads still listen.
+    """
+    process = Path(f"/proc/{pid}")
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        after_name = (process / "stat").read_text().rpartition(")")[2].split()
+        threads = len(list((process / "task").iterdir()))
     except OSError:
         return None
-    return None if after_name[0] == "Z" else int(after_name[19])
+    return None if after_name[0] == "Z" and threads <= 1 else int(after_name[19])
