@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -16,15 +16,25 @@ from pydantic import (
 from slipway.spec.base import Name, Ratio, SpecModel
 
 
+def _default_connection(publish: dict[str, Any]) -> str:
+    google = str(publish.get("base_uri", "")).startswith("gs://")
+    return "google_cloud_default" if google else "aws_default"
+
+
 class PublishSpec(SpecModel):
     """The bucket that model servers follow."""
 
     base_uri: str = Field(
-        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?|file:///.*)$",
-        description="Bucket and optional prefix, s3://bucket/prefix, or a folder, file:///folder. "
-        "Versions appear under <base_uri>/<model>/<version>/.",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?"
+        r"|gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?|file:///.*)$",
+        description="Bucket and optional prefix, s3://bucket/prefix or gs://bucket/prefix, or a "
+        "folder, file:///folder. Versions appear under <base_uri>/<model>/<version>/.",
     )
-    connection: str = Field("aws_default", description="Airflow connection with the credentials.")
+    connection: str = Field(
+        default_factory=_default_connection,
+        description="Airflow connection with the credentials; if not given aws_default, or "
+        "google_cloud_default for gs://.",
+    )
     keep_versions: PositiveInt = Field(
         5, description="How many versions stay; those that a channel points to always do."
     )

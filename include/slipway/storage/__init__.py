@@ -38,7 +38,7 @@ __all__ = [
 
 
 def open_store(uri: str, credentials: StoreCredentials | None = None) -> Store:
-    """Opens ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``file:///absolute/folder`` or a plain path.
+    """Opens ``s3://`` or ``gs://bucket/prefix``, ``file:///absolute/folder`` or a plain path.
 
     Nothing is contacted yet: `Store.check_access` does that.
 

@@ -6,16 +6,16 @@ import json
 import os
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import google.auth
+import google.auth.credentials
 import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 
@@ -36,7 +36,6 @@ from slipway.storage.google_credentials import KEY_JSON
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
     from slipway.content import FileEntry
     from slipway.storage.base import Commit
@@ -70,8 +69,8 @@ def open_gcs(uri: str, credentials: StoreCredentials | None) -> GcsStore:
     if not _BUCKET.fullmatch(bucket) or bucket.startswith("goog") or ".." in bucket:
         raise TerminalError(
             f"{uri} names no bucket." if not bucket else f"{bucket!r} is no name for a GCS bucket.",
-            hint="Write gs://bucket/prefix; names have 3 to 63 of a-z, 0-9, '-', '_' and '.', begin "
-            "and end with a letter or digit and do not begin with goog.",
+            hint="Write gs://bucket/prefix. Names have 3 to 63 of a-z, 0-9, '-', '_' and '.', "
+            "begin and end with a letter or digit, and do not begin with goog.",
             subject=uri,
         )
     return GcsStore(bucket, prefix, credentials or StoreCredentials.from_environment())
@@ -161,7 +160,7 @@ class GcsStore(Store):
         with local.open("rb") as stream:
             self.send(stream, local.stat().st_size, path)
 
-    def send(self, stream: BinaryIO, size: int, path: str) -> None:
+    def send(self, stream: IO[bytes], size: int, path: str) -> None:
         """Uploads so many bytes; an upload whose stream raises leaves no object.
 
         The crc32c of what was read is checked by the server.
@@ -256,7 +255,7 @@ class GcsStore(Store):
     def _client(self) -> Any:
         google_ = self._credentials.google
         options = {"api_endpoint": google_.endpoint_url} if google_.endpoint_url else None
-        return storage.Client(
+        return Client(
             project=google_.project, credentials=_identity(google_), client_options=options
         )
 
@@ -273,10 +272,9 @@ class GcsStore(Store):
         """Raises the error again if it is the bucket that is missing, not just the object."""
         if self._bucket_seen or "No such object" in str(error):
             return
-        try:
+        # Who may only read learns no more than that there is no object.
+        with suppress(api.Forbidden):
             next(iter(self._client.list_blobs(self._name, max_results=1, **_CALL)), None)
-        except api.Forbidden:
-            pass  # who may only read learns no more than that there is no object
         self._bucket_seen = True
 
 
@@ -287,16 +285,17 @@ def _identity(google_: GoogleCredentials) -> Any:
         TerminalError: The key is not one.
         GoogleAuthError: There is none, nor an identity of the platform.
     """
+    login: Any = google.auth  # its functions are untyped
     if google_.anonymous:
-        return AnonymousCredentials()  # type: ignore[no-untyped-call] - as google.auth has it
+        return login.credentials.AnonymousCredentials()
     try:
         if google_.key_json is not None:
             key = json.loads(google_.key_json.get_secret_value())
-            found, _ = google.auth.load_credentials_from_dict(key, scopes=_SCOPES)
+            found, _ = login.load_credentials_from_dict(key, scopes=_SCOPES)
         elif google_.key_file is not None:
-            found, _ = google.auth.load_credentials_from_file(google_.key_file, scopes=_SCOPES)
+            found, _ = login.load_credentials_from_file(google_.key_file, scopes=_SCOPES)
         else:
-            found, _ = google.auth.default(scopes=_SCOPES)
+            found, _ = login.default(scopes=_SCOPES)
     except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, auth.GoogleAuthError):
             raise

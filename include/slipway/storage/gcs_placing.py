@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from io import BytesIO, RawIOBase
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from slipway.errors import TransientError
 from slipway.storage.base import PreconditionFailed, changed_file, clean_path
@@ -13,7 +14,6 @@ from slipway.storage.base import PreconditionFailed, changed_file, clean_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
     from slipway.content import FileEntry
     from slipway.storage.base import Commit
@@ -41,42 +41,26 @@ def place(
     another has sent. They are deleted only after the commit: one that is missing means that someone
     else has committed.
     """
-    commit_path = f"{clean_path(prefix)}/{commit.path}"
-    if store.get(commit_path) is not None:
-        raise PreconditionFailed(commit_path)
-    staging = _staging(prefix)
-    sent = {info.path: info.size for info in store.list(staging)}
-
-    def send(same: Sequence[FileEntry]) -> None:
-        entry = same[0]
-        staged = f"{staging}/{entry.sha256}"
-        if sent.get(staged) != entry.size:
-            with _as_listed(folder / entry.path, entry) as stream:
-                store.send(stream, entry.size, staged)
-        if progress is not None:
-            for each in same:
-                progress(each.size)
-
-    def move_in(entry: FileEntry) -> None:
-        target = f"{clean_path(prefix)}/{entry.path}"
-        if not store.copy(f"{staging}/{entry.sha256}", target):
-            raise _overtaken(store, commit_path)
-
+    work = _Work(store, folder, clean_path(prefix), commit.path, progress)
+    if store.get(work.commit_path) is not None:
+        raise PreconditionFailed(work.commit_path)
+    work.sent.update({info.path: info.size for info in store.list(_staging(prefix))})
     by_content: dict[str, list[FileEntry]] = {}
     for entry in files:
         by_content.setdefault(entry.sha256, []).append(entry)
-    _each(send, by_content.values())
+    _each(work.send, by_content.values())
     by_path = {entry.path: entry for entry in files}
     ending = [by_path.pop(path) for path in last]
-    _each(move_in, by_path.values())
+    _each(work.move_in, by_path.values())
     for entry in ending:
-        move_in(entry)
+        work.move_in(entry)
+    staged = [work.staged(entries[0]) for entries in by_content.values()]
     try:
-        store.put(commit_path, commit.data, if_absent=True)
+        store.put(work.commit_path, commit.data, if_absent=True)
     except PreconditionFailed:
-        _each(store.delete, [f"{staging}/{sha256}" for sha256 in by_content])
+        _each(store.delete, staged)
         raise
-    _each(store.delete, [f"{staging}/{sha256}" for sha256 in by_content])
+    _each(store.delete, staged)
 
 
 def discard(store: GcsStore, prefix: str, *, commit: str) -> None:
@@ -101,20 +85,48 @@ def _each(action: Callable[[Any], None], items: Iterable[Any]) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def _overtaken(store: GcsStore, commit_path: str) -> Exception:
-    if store.get(commit_path) is not None:
-        return PreconditionFailed(commit_path)
-    return TransientError(
-        f"What was sent for {store.uri}/{commit_path} vanished before it was put in place.",
-        hint="Run the task again; something else removed the version, or cleans up beside it.",
-        subject=commit_path,
-    )
+@dataclass(frozen=True, slots=True)
+class _Work:
+    store: GcsStore
+    folder: Path
+    prefix: str
+    commit_name: str
+    progress: Callable[[int], None] | None
+    sent: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def commit_path(self) -> str:
+        return f"{self.prefix}/{self.commit_name}"
+
+    def staged(self, entry: FileEntry) -> str:
+        return f"{_staging(self.prefix)}/{entry.sha256}"
+
+    def send(self, same: Sequence[FileEntry]) -> None:
+        """Sends files of the same content once, unless it is there already."""
+        entry = same[0]
+        if self.sent.get(self.staged(entry)) != entry.size:
+            with _as_listed(self.folder / entry.path, entry) as stream:
+                self.store.send(stream, entry.size, self.staged(entry))
+        if self.progress is not None:
+            for each in same:
+                self.progress(each.size)
+
+    def move_in(self, entry: FileEntry) -> None:
+        if self.store.copy(self.staged(entry), f"{self.prefix}/{entry.path}"):
+            return
+        if self.store.get(self.commit_path) is not None:
+            raise PreconditionFailed(self.commit_path)
+        raise TransientError(
+            f"What was sent for {self.store.uri}/{self.prefix} vanished before it was in place.",
+            hint="Run the task again; something removed the version, or cleans up beside it.",
+            subject=self.prefix,
+        )
 
 
-def _as_listed(local: Path, entry: FileEntry) -> BinaryIO:
+def _as_listed(local: Path, entry: FileEntry) -> IO[bytes]:
     try:
         if entry.size > _WHOLE_BYTES:
-            return _Checked(local, entry)  # type: ignore[return-value] - BinaryIO is what it is used as
+            return cast("IO[bytes]", _Checked(local, entry))
         data = local.read_bytes()
     except FileNotFoundError:
         raise changed_file(local) from None

@@ -145,6 +145,7 @@ def test_connections_give_a_step_what_it_reads(tmp_path: Path) -> None:
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": "http://s3:8333",
         "AWS_SESSION_TOKEN": "",
+        "SLIPWAY_BUCKET_CONNECTION": "aws_default",
     }
     assert server == {
         "SLIPWAY_MODEL_SERVER_URL": "http://serving:8501",
