@@ -8,6 +8,7 @@ import re
 import threading
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import google.auth
@@ -18,6 +19,7 @@ from google.auth import exceptions as auth
 from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
+from google.oauth2 import service_account
 
 from slipway.errors import TerminalError
 from slipway.storage.base import (
@@ -35,12 +37,12 @@ from slipway.storage.google_credentials import KEY_JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from slipway.content import FileEntry
     from slipway.storage.base import Commit
     from slipway.storage.google_credentials import GoogleCredentials
 
+_NO_SIDE_REQUESTS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
 # The retry budget of one request: answers 408, 429 and 5xx and broken connections are asked again
@@ -253,6 +255,8 @@ class GcsStore(Store):
 
     @cached_property
     def _client(self) -> Any:
+        # Else the client asks for the bucket on the side, for traces that nobody reads here.
+        os.environ.setdefault(_NO_SIDE_REQUESTS, "true")
         google_ = self._credentials.google
         options = {"api_endpoint": google_.endpoint_url} if google_.endpoint_url else None
         return Client(
@@ -288,22 +292,35 @@ def _identity(google_: GoogleCredentials) -> Any:
     login: Any = google.auth  # its functions are untyped
     if google_.anonymous:
         return login.credentials.AnonymousCredentials()
+    text = _key_text(google_)
+    if text is None:
+        return login.default(scopes=_SCOPES)[0]
     try:
-        if google_.key_json is not None:
-            key = json.loads(google_.key_json.get_secret_value())
-            found, _ = login.load_credentials_from_dict(key, scopes=_SCOPES)
-        elif google_.key_file is not None:
-            found, _ = login.load_credentials_from_file(google_.key_file, scopes=_SCOPES)
-        else:
-            found, _ = login.default(scopes=_SCOPES)
-    except (ValueError, TypeError, KeyError) as error:
-        if isinstance(error, auth.GoogleAuthError):
-            raise
-        where = google_.key_file or KEY_JSON
+        key = json.loads(text)
+        if key["type"] == "service_account":
+            account: Any = service_account.Credentials
+            return account.from_service_account_info(key, scopes=_SCOPES)
+        return login.load_credentials_from_dict(key, scopes=_SCOPES)[0]
+    except (ValueError, TypeError, KeyError, auth.DefaultCredentialsError):
+        where = KEY_JSON if google_.key_json is not None else google_.key_file
         # The parser's own words may quote the key.
         raise TerminalError(
             f"The Google credentials in {where} are no key that can be read.",
             hint="Give a service account's JSON key, or a workload identity configuration.",
             subject=where,
         ) from None
-    return found
+
+
+def _key_text(google_: GoogleCredentials) -> str | None:
+    if google_.key_json is not None:
+        return google_.key_json.get_secret_value()
+    if google_.key_file is None:
+        return None
+    try:
+        return Path(google_.key_file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TerminalError(
+            f"The Google credentials in {google_.key_file} cannot be read: {error}.",
+            hint="Correct GOOGLE_APPLICATION_CREDENTIALS, or the connection's key_path.",
+            subject=google_.key_file,
+        ) from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
@@ -104,7 +105,12 @@ def _reason(error: Exception) -> str:
 
 
 def _reasons(error: Exception) -> Iterator[str]:
-    for one in getattr(error, "errors", ()) or ():
+    details: Any = getattr(error, "errors", ())
+    if not details and isinstance(error, api.GoogleAPICallError) and error.response is not None:
+        # Uploads and downloads leave it in the answer, which need not be JSON.
+        with suppress(ValueError, TypeError, LookupError, RuntimeError):
+            details = error.response.json()["error"]["errors"]
+    for one in details or ():
         if isinstance(one, dict) and one.get("reason"):
             yield str(one["reason"])
 

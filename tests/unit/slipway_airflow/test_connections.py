@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from slipway.errors import TerminalError
 from slipway.storage import StoreCredentials
-from slipway.storage.google_credentials import GoogleCredentials
 from slipway_airflow.hooks.connections import (
     async_prometheus,
     bucket_environment,
     model_server_environment,
     prometheus,
 )
+
+if TYPE_CHECKING:
+    from slipway.storage.google_credentials import GoogleCredentials
 
 
 @pytest.fixture(autouse=True)
