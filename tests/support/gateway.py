@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     # method and path -> status and body; None passes on; the status 0 breaks the connection
     Rule = Callable[[str, str], tuple[int, bytes] | None]
 
-_OWN_HEADERS = {"host", "connection", "transfer-encoding", "content-length", "date", "server"}
+_OWN_HEADERS = {"connection", "transfer-encoding", "content-length", "date", "server"}
 
 
 @dataclass

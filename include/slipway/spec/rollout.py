@@ -16,11 +16,6 @@ from pydantic import (
 from slipway.spec.base import Name, Ratio, SpecModel
 
 
-def _default_connection(publish: dict[str, Any]) -> str:
-    google = str(publish.get("base_uri", "")).startswith("gs://")
-    return "google_cloud_default" if google else "aws_default"
-
-
 class PublishSpec(SpecModel):
     """The bucket that model servers follow."""
 
@@ -31,13 +26,20 @@ class PublishSpec(SpecModel):
         "folder, file:///folder. Versions appear under <base_uri>/<model>/<version>/.",
     )
     connection: str = Field(
-        default_factory=_default_connection,
-        description="Airflow connection with the credentials; if not given aws_default, or "
-        "google_cloud_default for gs://.",
+        "aws_default",
+        description="Airflow connection with the credentials; google_cloud_default for gs://, if "
+        "not given.",
     )
     keep_versions: PositiveInt = Field(
         5, description="How many versions stay; those that a channel points to always do."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _connection_follows_the_cloud(cls, given: Any) -> Any:
+        if isinstance(given, dict) and str(given.get("base_uri")).startswith("gs://"):
+            return {"connection": "google_cloud_default", **given}
+        return given
 
 
 class ServeSpec(SpecModel):
