@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import google.auth
-import google.auth.credentials
 import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
-from google.oauth2 import service_account
 
 from slipway.errors import TerminalError
 from slipway.storage.base import (
@@ -33,18 +28,17 @@ from slipway.storage.base import (
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.gcs_errors import translated
 from slipway.storage.gcs_placing import discard, place
-from slipway.storage.google_credentials import KEY_JSON
+from slipway.storage.google_login import identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from slipway.content import FileEntry
     from slipway.storage.base import Commit
-    from slipway.storage.google_credentials import GoogleCredentials
 
 _NO_SIDE_REQUESTS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-_SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
 # The retry budget of one request: answers 408, 429 and 5xx and broken connections are asked again
 # with growing pauses for so long; a server that takes a request and stays silent is given up after
 # about a minute.
@@ -260,7 +254,7 @@ class GcsStore(Store):
         google_ = self._credentials.google
         options = {"api_endpoint": google_.endpoint_url} if google_.endpoint_url else None
         return Client(
-            project=google_.project, credentials=_identity(google_), client_options=options
+            project=google_.project, credentials=identity(google_), client_options=options
         )
 
     def _blob(self, path: str) -> Any:
@@ -280,47 +274,3 @@ class GcsStore(Store):
         with suppress(api.Forbidden):
             next(iter(self._client.list_blobs(self._name, max_results=1, **_CALL)), None)
         self._bucket_seen = True
-
-
-def _identity(google_: GoogleCredentials) -> Any:
-    """Whom to ask as.
-
-    Raises:
-        TerminalError: The key is not one.
-        GoogleAuthError: There is none, nor an identity of the platform.
-    """
-    login: Any = google.auth  # its functions are untyped
-    if google_.anonymous:
-        return login.credentials.AnonymousCredentials()
-    text = _key_text(google_)
-    if text is None:
-        return login.default(scopes=_SCOPES)[0]
-    try:
-        key = json.loads(text)
-        if key["type"] == "service_account":
-            account: Any = service_account.Credentials
-            return account.from_service_account_info(key, scopes=_SCOPES)
-        return login.load_credentials_from_dict(key, scopes=_SCOPES)[0]
-    except (ValueError, TypeError, KeyError, auth.DefaultCredentialsError):
-        where = KEY_JSON if google_.key_json is not None else google_.key_file
-        # The parser's own words may quote the key.
-        raise TerminalError(
-            f"The Google credentials in {where} are no key that can be read.",
-            hint="Give a service account's JSON key, or a workload identity configuration.",
-            subject=where,
-        ) from None
-
-
-def _key_text(google_: GoogleCredentials) -> str | None:
-    if google_.key_json is not None:
-        return google_.key_json.get_secret_value()
-    if google_.key_file is None:
-        return None
-    try:
-        return Path(google_.key_file).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TerminalError(
-            f"The Google credentials in {google_.key_file} cannot be read: {error}.",
-            hint="Correct GOOGLE_APPLICATION_CREDENTIALS, or the connection's key_path.",
-            subject=google_.key_file,
-        ) from None
