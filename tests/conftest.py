@@ -10,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from slipway.local.gcs_server import GcsServer
     from slipway.local.s3_server import S3Server
 
 
@@ -28,3 +29,20 @@ def s3_uri(s3_server: S3Server) -> str:
     """An empty place in the bucket, for one test; open it with `s3_server.credentials`."""
     del s3_server
     return f"s3://tests/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[GcsServer]:
+    """A GCS protocol server with one bucket, "tests"."""
+    from support.fake_gcs import fake_gcs
+
+    with fake_gcs() as server:
+        server.create_bucket("tests")
+        yield server
+
+
+@pytest.fixture
+def gcs_uri(gcs_server: GcsServer) -> str:
+    """An empty place in the bucket, for one test; open it with `gcs_server.credentials`."""
+    del gcs_server
+    return f"gs://tests/{uuid.uuid4().hex}"

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["slipway.serving.publish", "slipway.storage.s3", "slipway.storage.local"]
+    [
+        "slipway.serving.publish",
+        "slipway.storage.gcs",
+        "slipway.storage.local",
+        "slipway.storage.s3",
+    ]
 )
 
 

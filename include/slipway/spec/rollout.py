@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -20,14 +20,26 @@ class PublishSpec(SpecModel):
     """The bucket that model servers follow."""
 
     base_uri: str = Field(
-        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?|file:///.*)$",
-        description="Bucket and optional prefix, s3://bucket/prefix, or a folder, file:///folder. "
-        "Versions appear under <base_uri>/<model>/<version>/.",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?"
+        r"|gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?|file:///.*)$",
+        description="Bucket and optional prefix, s3://bucket/prefix or gs://bucket/prefix, or a "
+        "folder, file:///folder. Versions appear under <base_uri>/<model>/<version>/.",
     )
-    connection: str = Field("aws_default", description="Airflow connection with the credentials.")
+    connection: str = Field(
+        "aws_default",
+        description="Airflow connection with the credentials; google_cloud_default for gs://, if "
+        "not given.",
+    )
     keep_versions: PositiveInt = Field(
         5, description="How many versions stay; those that a channel points to always do."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _connection_follows_the_cloud(cls, given: Any) -> Any:
+        if isinstance(given, dict) and str(given.get("base_uri")).startswith("gs://"):
+            return {"connection": "google_cloud_default", **given}
+        return given
 
 
 class ServeSpec(SpecModel):

@@ -20,6 +20,7 @@ Credentials = StoreCredentials
 # scheme -> "module:callable"; the callable takes (uri, credentials or None)
 SCHEMES = {
     "file": "slipway.storage.local:open_local",
+    "gs": "slipway.storage.gcs:open_gcs",
     "s3": "slipway.storage.s3:open_s3",
 }
 
@@ -37,7 +38,7 @@ __all__ = [
 
 
 def open_store(uri: str, credentials: StoreCredentials | None = None) -> Store:
-    """Opens ``s3://bucket/prefix``, ``file:///absolute/folder`` or a plain path.
+    """Opens ``s3://`` or ``gs://bucket/prefix``, ``file:///absolute/folder`` or a plain path.
 
     Nothing is contacted yet: `Store.check_access` does that.
 
@@ -46,7 +47,8 @@ def open_store(uri: str, credentials: StoreCredentials | None = None) -> Store:
         credentials: For an object store; read from the standard environment if not given.
 
     Raises:
-        TerminalError: The scheme is unknown, or the rest of the address does not fit it.
+        TerminalError: The scheme is unknown, its client is not installed, or the rest of the
+            address does not fit it.
     """
     scheme = uri.partition("://")[0] if "://" in uri else "file"
     if scheme not in SCHEMES:
@@ -58,5 +60,12 @@ def open_store(uri: str, credentials: StoreCredentials | None = None) -> Store:
         )
     module, _, name = SCHEMES[scheme].partition(":")
     opener: Callable[[str, StoreCredentials | None], Store]
-    opener = getattr(importlib.import_module(module), name)
+    try:
+        opener = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise TerminalError(
+            f"{scheme}:// needs the Python package of {error.name}, which is not installed.",
+            hint="Install slipway with what its stores need: pip install 'slipway[gcs]' for gs://.",
+            subject=uri,
+        ) from error
     return opener(uri, credentials)

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from slipway.storage.google_credentials import GoogleCredentials
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# Set beside the credentials that an Airflow connection gave, so that errors can name it.
+CONNECTION = "SLIPWAY_BUCKET_CONNECTION"
+
+
 class StoreCredentials(BaseModel):
-    """Keys and address of an object store.
+    """Keys and address of an object store: Amazon's here, Google's in `google`.
 
     Attributes:
         access_key_id: None leaves it to the platform's identity (web identity, container or
@@ -22,6 +28,8 @@ class StoreCredentials(BaseModel):
         region: The bucket's region.
         endpoint_url: None means AWS itself.
         allow_http: Whether plain HTTP may be spoken; None: if `endpoint_url` says ``http://``.
+        google: For ``gs://``.
+        connection: The Airflow connection that all this is from, if it is; for error messages.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,10 +40,12 @@ class StoreCredentials(BaseModel):
     region: str | None = None
     endpoint_url: str | None = None
     allow_http: bool | None = None
+    google: GoogleCredentials = GoogleCredentials()
+    connection: str | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> StoreCredentials:
-        """Reads the standard AWS variables.
+        """Reads the standard AWS variables, and Google's: see `GoogleCredentials`.
 
         AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION before
         AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3 before AWS_ENDPOINT_URL. Empty counts as unset.
@@ -53,17 +63,21 @@ class StoreCredentials(BaseModel):
                 "endpoint_url": env.get("AWS_ENDPOINT_URL_S3")
                 or env.get("AWS_ENDPOINT_URL")
                 or None,
+                "google": GoogleCredentials.from_environment(env),
+                "connection": env.get(CONNECTION) or None,
             }
         )
 
     def to_environment(self) -> dict[str, str]:
-        """Returns the AWS variables for a child process; hand it over, never log it."""
+        """Returns the variables for a child process; hand them over, never log them."""
         values = {
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": _plain(self.secret_access_key),
             "AWS_SESSION_TOKEN": _plain(self.session_token),
             "AWS_REGION": self.region,
             "AWS_ENDPOINT_URL_S3": self.endpoint_url,
+            CONNECTION: self.connection,
+            **self.google.to_environment(),
         }
         return {name: value for name, value in values.items() if value}
 

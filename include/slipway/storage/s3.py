@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ _RETRIES: store.RetryConfig = {
         "base": 2,
     },
 }
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CONNECT_SECONDS = 3
 _SILENCE_SECONDS = 60
 _REQUEST_SECONDS = 600
@@ -60,6 +62,13 @@ def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:
     if not bucket:
         raise TerminalError(
             f"{uri} names no bucket.", hint="Write s3://bucket/prefix.", subject=uri
+        )
+    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+        raise TerminalError(
+            f"{bucket!r} is no name for an S3 bucket.",
+            hint="Names have 3 to 63 of a-z, 0-9, '-' and '.', and begin and end with a letter or "
+            "digit.",
+            subject=uri,
         )
     return S3Store(bucket, prefix, credentials or StoreCredentials.from_environment())
 
@@ -78,6 +87,8 @@ class S3Store(Store):
         self.uri = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
         self.requests = 0
         self._counting = threading.Lock()
+        connection = credentials.connection
+        self._who = f" with the connection {connection}" if connection else ""
         self._bucket = _connect(bucket, prefix, credentials)
 
     def get(self, path: str) -> StoredObject | None:
@@ -209,7 +220,7 @@ class S3Store(Store):
             raise
         except (exceptions.BaseError, FileNotFoundError) as error:
             # The original would carry requests and answers into logs: only its gist goes on.
-            raise translated(error, action, f"{self.uri}/{path}".rstrip("/")) from None
+            raise translated(error, action, f"{self.uri}/{path}".rstrip("/"), self._who) from None
 
 
 def _connect(bucket: str, prefix: str, credentials: StoreCredentials) -> store.S3Store:

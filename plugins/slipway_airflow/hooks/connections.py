@@ -19,11 +19,14 @@ from slipway.rollout.target import (
     MODEL_SERVER_URL,
     PROMETHEUS_URL,
 )
-from slipway.storage.credentials import StoreCredentials
+from slipway.storage.credentials import CONNECTION, StoreCredentials
+from slipway.storage.google_credentials import EMULATOR, KEY_FILE, KEY_JSON
+from slipway_airflow.hooks.google import google_environment
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+_GOOGLE_OWN = (KEY_FILE, KEY_JSON, EMULATOR)
 _MODEL_SERVER_EXTRA = {
     "model_config_file": MODEL_CONFIG_FILE,
     "model_base_path": MODEL_BASE_PATH,
@@ -31,29 +34,38 @@ _MODEL_SERVER_EXTRA = {
 
 
 def bucket_environment(connection_id: str, base_uri: str) -> dict[str, str]:
-    """The AWS variables for a bucket; nothing for a local folder.
+    """The variables that open a bucket as its connection says; nothing for a local folder.
 
-    The connection's login and password are the keys; region_name, endpoint_url and
-    aws_session_token are read from its extra field. Without a login the keys are left to the
-    platform's identity.
+    ``s3://``: login and password are the keys; region_name, endpoint_url and aws_session_token are
+    read from the extra field. Without a login the keys are left to the platform's identity.
+    ``gs://``: see `google_environment`.
 
     Raises:
-        TerminalError: if there is neither the connection nor AWS_ACCESS_KEY_ID, or the connection
-            assumes a role.
+        TerminalError: if there is neither the connection nor credentials in the environment, or
+            the connection asks for what Slipway does not do: to assume a role, for example.
     """
-    if not base_uri.startswith("s3://"):
+    own: tuple[str, ...]
+    if base_uri.startswith("gs://"):
+        read, own, variable = google_environment, _GOOGLE_OWN, KEY_FILE
+    elif base_uri.startswith("s3://"):
+        read, own, variable = _aws_environment, ("AWS_ACCESS_KEY_ID",), "AWS_ACCESS_KEY_ID"
+    else:
         return {}
     connection = _find(connection_id)
     if connection is None:
-        if StoreCredentials.from_environment().access_key_id:
+        if any(os.environ.get(name) for name in own):
             return {}
-        raise _missing(connection_id, f"the bucket of {base_uri}", "AWS_ACCESS_KEY_ID")
+        raise _missing(connection_id, f"the bucket of {base_uri}", variable)
+    return {CONNECTION: connection_id, **read(connection)}
+
+
+def _aws_environment(connection: Connection) -> dict[str, str]:
     extra = connection.extra_dejson
     if extra.get("role_arn"):
         raise TerminalError(
-            f"the connection {connection_id} assumes a role, which Slipway does not do itself",
+            f"the connection {connection.conn_id} assumes a role, which Slipway does not do itself",
             hint="give the worker that role, or put keys into the connection's login and password",
-            subject=connection_id,
+            subject=connection.conn_id,
         )
     credentials = StoreCredentials.model_validate(
         {

@@ -10,16 +10,19 @@ from pydantic import SecretStr
 from contract.storage.suite import StoreContract
 from slipway.errors import TerminalError, TransientError
 from slipway.storage import Store, StoreCredentials, open_store
+from support.gateway import gateway
+from support.real_bucket import empty_store
 from support.seaweed import S3Server, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class TestS3Store(StoreContract):
     @pytest.fixture
-    def store(self, s3_server: S3Server, s3_uri: str) -> Store:
-        return open_store(s3_uri, s3_server.credentials)
+    def store(self, request: pytest.FixtureRequest) -> Iterator[Store]:
+        with empty_store("s3", request) as store:
+            yield store
 
 
 @pytest.fixture
@@ -67,6 +70,57 @@ def test_a_missing_bucket_is_terminal(with_other: Callable[..., Store], action: 
     with pytest.raises(TerminalError, match="no-such-bucket") as caught:
         getattr(store, action)(*arguments)
     assert "bucket" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (400, "ExpiredToken", "have expired"),
+        (400, "InvalidToken", "AWS_SESSION_TOKEN"),
+        (403, "RequestTimeTooSkewed", "clock"),
+        (400, "AuthorizationHeaderMalformed", "AWS_REGION"),
+        (301, "PermanentRedirect", "AWS_REGION"),
+        (403, "AccessDenied", "s3:ListBucket"),
+        (404, "NoSuchBucket", "Create the bucket"),
+    ],
+)
+def test_a_refusal_is_terminal_and_says_what_to_do(
+    with_other: Callable[..., Store], s3_server: S3Server, status: int, code: str, advice: str
+):
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    with gateway(s3_server.endpoint_url) as front:
+        front.rule = lambda _method, _path: (status, body)
+        store = with_other(endpoint_url=front.url, connection="aws_models")
+        error = within(10, store, TerminalError)
+        assert len(front.seen) == 1
+    assert "Could not list" in error.message
+    assert "aws_models" in error.message
+    assert advice in error.hint
+
+
+@pytest.mark.parametrize(
+    ("method", "action", "permission"),
+    [("PUT", "write", "s3:PutObject"), ("POST", "delete", "s3:DeleteObject")],
+)
+def test_a_missing_permission_is_terminal_and_named(
+    with_other: Callable[..., Store],
+    s3_server: S3Server,
+    method: str,
+    action: str,
+    permission: str,
+):
+    refusal = (403, b"<Error><Code>AccessDenied</Code></Error>")
+    with gateway(s3_server.endpoint_url) as front:
+        front.rule = lambda asked, _path: refusal if asked == method else None
+        error = within(10, with_other(endpoint_url=front.url), TerminalError)
+    assert f"Could not {action}" in error.message
+    assert permission in error.hint
+
+
+@pytest.mark.parametrize("name", ["Upper", "ab", "-x-", "x..y", "under_score"])
+def test_a_name_that_no_bucket_can_have_is_refused_before_anything_is_asked(name: str):
+    with pytest.raises(TerminalError, match="no name for an S3 bucket"):
+        open_store(f"s3://{name}/x", StoreCredentials(access_key_id="key"))
 
 
 def test_a_dead_endpoint_is_transient_after_the_retry_budget(with_other: Callable[..., Store]):

@@ -21,6 +21,7 @@ from support.publisher import start_publisher
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.fake_gcs import GcsServer
     from support.seaweed import S3Server
 
 # A publisher that gets nowhere in this time is broken: the test then fails by its last assertion.
@@ -122,14 +123,14 @@ def kill_and_finish(uri: str, credentials: StoreCredentials | None, folder: Path
     return reader
 
 
-@pytest.mark.parametrize("kind", ["local", "s3"])
+@pytest.mark.parametrize("kind", ["local", "s3", "gcs"])
 def test_no_reader_sees_half_a_version_wherever_its_publisher_was_killed(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ):
     credentials, uri = None, str(tmp_path / "published")
-    if kind == "s3":
-        server: S3Server = request.getfixturevalue("s3_server")
-        credentials, uri = server.credentials, request.getfixturevalue("s3_uri")
+    if kind != "local":
+        server: S3Server | GcsServer = request.getfixturevalue(f"{kind}_server")
+        credentials, uri = server.credentials, request.getfixturevalue(f"{kind}_uri")
     reader = kill_and_finish(uri, credentials, tmp_path)
     assert reader.complaints == []
     assert reader.verified == set(range(1, KILLS + 1))

@@ -59,6 +59,8 @@ NOT_GIVEN = {
     "AWS_DEFAULT_REGION": "AWS_REGION comes first",
     "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL_S3 comes first",
     "AWS_SESSION_TOKEN": "the keys are not temporary",
+    "SLIPWAY_BUCKET_CONNECTION": "set from the connection that a step is given",
+    "SLIPWAY_GOOGLE_KEYFILE_JSON": "the bucket is on S3",
     "SLIPWAY_DEFINITIONS": "the definitions are found from the spec's folder",
     "SLIPWAY_MODEL_BASE_PATH": "the model server sees the same address as the steps",
     "SLIPWAY_PARENT_PID": "set by the process that starts a step",
@@ -145,6 +147,7 @@ def test_connections_give_a_step_what_it_reads(tmp_path: Path) -> None:
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": "http://s3:8333",
         "AWS_SESSION_TOKEN": "",
+        "SLIPWAY_BUCKET_CONNECTION": "aws_default",
     }
     assert server == {
         "SLIPWAY_MODEL_SERVER_URL": "http://serving:8501",

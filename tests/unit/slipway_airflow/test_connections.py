@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,10 +17,20 @@ from slipway_airflow.hooks.connections import (
     prometheus,
 )
 
+if TYPE_CHECKING:
+    from slipway.storage.google_credentials import GoogleCredentials
+
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "SLIPWAY_MODEL_SERVER_URL", "SLIPWAY_PROMETHEUS_URL"):
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "SLIPWAY_GOOGLE_KEYFILE_JSON",
+        "STORAGE_EMULATOR_HOST",
+        "SLIPWAY_MODEL_SERVER_URL",
+        "SLIPWAY_PROMETHEUS_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -47,13 +57,65 @@ def test_keys_are_not_completed_by_the_workers_own_token(monkeypatch: pytest.Mon
 
 def test_without_a_login_the_platform_says_who_we_are(monkeypatch: pytest.MonkeyPatch):
     connect(monkeypatch, "bucket_c", conn_type="aws", extra={"region_name": "eu-north-1"})
-    assert bucket_environment("bucket_c", "s3://b") == {"AWS_REGION": "eu-north-1"}
+    assert bucket_environment("bucket_c", "s3://b") == {
+        "AWS_REGION": "eu-north-1",
+        "SLIPWAY_BUCKET_CONNECTION": "bucket_c",
+    }
 
 
 def test_a_role_is_refused_and_not_ignored(monkeypatch: pytest.MonkeyPatch):
     connect(monkeypatch, "bucket_d", conn_type="aws", extra={"role_arn": "arn:aws:iam::1:role/r"})
     with pytest.raises(TerminalError, match="assumes a role"):
         bucket_environment("bucket_d", "s3://b")
+
+
+def google(name: str) -> GoogleCredentials:
+    own = {"SLIPWAY_GOOGLE_KEYFILE_JSON": "{}", "GOOGLE_APPLICATION_CREDENTIALS": "/worker.json"}
+    return StoreCredentials.from_environment(own | bucket_environment(name, "gs://b")).google
+
+
+def key_of(credentials: GoogleCredentials) -> Any:
+    return credentials.key_json and json.loads(credentials.key_json.get_secret_value())
+
+
+@pytest.mark.parametrize("prefix", ["", "extra__google_cloud_platform__"])
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_key_of_a_google_connection_is_the_only_one(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, as_text: bool
+):
+    key = {"type": "service_account", "client_email": "a@b"}
+    name = f"google_a{len(prefix)}{as_text}".lower()
+    extra = {f"{prefix}keyfile_dict": json.dumps(key) if as_text else key, f"{prefix}project": "p"}
+    connect(monkeypatch, name, conn_type="google_cloud_platform", extra=extra)
+    read = google(name)
+    assert (key_of(read), read.key_file, read.project) == (key, None, "p")
+
+
+@pytest.mark.parametrize("field", ["key_path", "credential_config_file"])
+def test_a_google_connection_may_name_a_file(monkeypatch: pytest.MonkeyPatch, field: str):
+    name = f"google_b_{field}"
+    connect(monkeypatch, name, conn_type="google_cloud_platform", extra={field: "/a.json"})
+    read = google(name)
+    assert (read.key_json, read.key_file) == (None, "/a.json")
+
+
+def test_an_empty_google_connection_leaves_it_to_the_platform(monkeypatch: pytest.MonkeyPatch):
+    connect(monkeypatch, "google_c", conn_type="google_cloud_platform")
+    assert bucket_environment("google_c", "gs://b") == {"SLIPWAY_BUCKET_CONNECTION": "google_c"}
+
+
+def test_a_google_connection_may_name_its_own_server(monkeypatch: pytest.MonkeyPatch):
+    extra = {"is_anonymous": True, "endpoint_url": "http://127.0.0.1:4443"}
+    connect(monkeypatch, "google_d", conn_type="google_cloud_platform", extra=extra)
+    read = google("google_d")
+    assert (read.anonymous, read.endpoint_url) == (True, "http://127.0.0.1:4443")
+
+
+def test_an_impersonation_is_refused_and_not_ignored(monkeypatch: pytest.MonkeyPatch):
+    extra = {"impersonation_chain": "a@b"}
+    connect(monkeypatch, "google_e", conn_type="google_cloud_platform", extra=extra)
+    with pytest.raises(TerminalError, match="impersonation_chain"):
+        bucket_environment("google_e", "gs://b")
 
 
 def test_a_folder_needs_no_connection():
@@ -63,6 +125,7 @@ def test_a_folder_needs_no_connection():
 def test_a_missing_connection_is_named(monkeypatch: pytest.MonkeyPatch):
     for ask, variable in (
         (lambda: bucket_environment("nowhere", "s3://b"), "AWS_ACCESS_KEY_ID"),
+        (lambda: bucket_environment("nowhere", "gs://b"), "GOOGLE_APPLICATION_CREDENTIALS"),
         (lambda: model_server_environment("nowhere"), "SLIPWAY_MODEL_SERVER_URL"),
     ):
         with pytest.raises(TerminalError, match="nowhere") as error:

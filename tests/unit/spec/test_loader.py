@@ -32,6 +32,28 @@ def test_the_smallest_spec_is_valid(tmp_path: Path) -> None:
     assert load_spec(write_spec(tmp_path)).variants == {}
 
 
+@pytest.mark.parametrize(
+    ("publish", "connection"),
+    [
+        ("base_uri: 's3://models'", "aws_default"),
+        ("base_uri: 'gs://models_eu/a'", "google_cloud_default"),
+        ("base_uri: 'gs://models', connection: mine", "mine"),
+    ],
+)
+def test_the_connection_follows_the_cloud(tmp_path: Path, publish: str, connection: str) -> None:
+    file = write_spec(tmp_path)
+    text = file.read_text("utf-8").replace('base_uri: "s3://models"', publish)
+    file.write_text(text, "utf-8")
+    assert load_spec(file).publish.connection == connection
+
+
+@pytest.mark.parametrize("base_uri", ["gs://Upper", "s3://under_score", "gs://x", "az://models"])
+def test_a_bucket_that_cannot_be_is_named_with_its_line(tmp_path: Path, base_uri: str) -> None:
+    file = write_spec(tmp_path)
+    file.write_text(file.read_text("utf-8").replace("s3://models", base_uri), "utf-8")
+    assert problem_of(file).startswith(f"{file}:7: publish.base_uri")
+
+
 def test_an_unknown_field_is_named_with_its_line_and_the_nearest_field(tmp_path: Path) -> None:
     file = write_spec(tmp_path, extra="variants:\n  small: {prune: {final_sparsty: 0.5}}\n")
     message = problem_of(file)

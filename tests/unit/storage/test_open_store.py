@@ -59,6 +59,33 @@ def test_the_more_specific_variable_wins_and_an_empty_one_is_unset():
     assert credentials.session_token is None
 
 
+GOOGLE = {
+    "SLIPWAY_GOOGLE_KEYFILE_JSON": '{"private_key": "private"}',
+    "GOOGLE_APPLICATION_CREDENTIALS": "/key.json",
+    "GOOGLE_CLOUD_PROJECT": "p",
+}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url", "anonymous"),
+    [
+        ({}, None, False),
+        ({"STORAGE_EMULATOR_HOST": "127.0.0.1:4443"}, "http://127.0.0.1:4443", True),
+        ({"STORAGE_EMULATOR_HOST": "https://gcs"}, "https://gcs", True),
+        ({"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "https://gcs/"}, "https://gcs/", False),
+    ],
+)
+def test_google_credentials_come_from_the_standard_environment_and_go_on_as_they_came(
+    endpoint: dict[str, str], url: str | None, anonymous: bool
+):
+    credentials = StoreCredentials.from_environment(GOOGLE | endpoint)
+    google = credentials.google
+    assert (google.endpoint_url, google.anonymous) == (url, anonymous)
+    assert (google.key_file, google.project) == ("/key.json", "p")
+    assert "private" not in f"{credentials!r} {credentials} {credentials.model_dump_json()}"
+    assert StoreCredentials.from_environment(credentials.to_environment()) == credentials
+
+
 def test_secrets_show_nowhere():
     credentials = StoreCredentials.from_environment(ENVIRONMENT)
     shown = f"{credentials!r} {credentials} {credentials.model_dump_json()}"

@@ -124,7 +124,7 @@ def _model(entry: Any, file: str) -> ModelConfig:
             file,
             f"Expected model {entry.name} to have an absolute path or URI; "
             f"got base_path()={entry.base_path}",
-            "Write the whole path, or s3://bucket/prefix/model.",
+            "Write the whole path, or s3:// or gs://bucket/prefix/model.",
         )
     return ModelConfig(
         entry.name,

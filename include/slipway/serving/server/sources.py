@@ -92,7 +92,7 @@ class PublishedVersions:
         if not parent.partition("://")[2] or not model:
             raise TerminalError(
                 f"Base path {base_path} names no model.",
-                hint="Write s3://bucket/prefix/model.",
+                hint="Write s3://bucket/prefix/model or gs://bucket/prefix/model.",
                 subject="base_path",
             )
         self._model = model

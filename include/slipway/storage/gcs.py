@@ -1,0 +1,276 @@
+"""Google Cloud Storage, by Google's own client."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
+
+import requests
+from google.api_core import exceptions as api
+from google.auth import exceptions as auth
+from google.cloud.storage import Client
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from slipway.errors import TerminalError
+from slipway.storage.base import (
+    ObjectInfo,
+    PreconditionFailed,
+    Store,
+    StoredObject,
+    clean_path,
+    no_such_object,
+)
+from slipway.storage.credentials import StoreCredentials
+from slipway.storage.gcs_errors import translated
+from slipway.storage.gcs_placing import discard, place
+from slipway.storage.google_login import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from slipway.content import FileEntry
+    from slipway.storage.base import Commit
+
+_NO_SIDE_REQUESTS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+# The retry budget of one request: answers 408, 429 and 5xx and broken connections are asked again
+# with growing pauses for so long; a server that takes a request and stays silent is given up after
+# about a minute.
+_RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=2, multiplier=2).with_timeout(15)
+_CONNECT_SECONDS = 3
+_SILENCE_SECONDS = 60
+_CALL = {"retry": _RETRY, "timeout": (_CONNECT_SECONDS, _SILENCE_SECONDS)}
+# Of larger files so much is held in memory at a time; a multiple of 256 KiB.
+_CHUNK_BYTES = 16 << 20
+# Without it Google lets caches answer for an hour if the bucket is public.
+_CACHE_CONTROL = "no-store"
+_FAILURES = (
+    api.GoogleAPIError,
+    auth.GoogleAuthError,
+    requests.RequestException,
+    InvalidResponse,
+    DataCorruption,
+)
+
+
+def open_gcs(uri: str, credentials: StoreCredentials | None) -> GcsStore:
+    """Opens ``gs://bucket/prefix``."""
+    bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+    if not _BUCKET.fullmatch(bucket) or bucket.startswith("goog") or ".." in bucket:
+        raise TerminalError(
+            f"{uri} names no bucket." if not bucket else f"{bucket!r} is no name for a GCS bucket.",
+            hint="Write gs://bucket/prefix. Names have 3 to 63 of a-z, 0-9, '-', '_' and '.', "
+            "begin and end with a letter or digit, and do not begin with goog.",
+            subject=uri,
+        )
+    return GcsStore(bucket, prefix, credentials or StoreCredentials.from_environment())
+
+
+class GcsStore(Store):
+    """A bucket, or a folder in one. Etags are generations.
+
+    Args:
+        bucket: Its name; it must exist.
+        prefix: The folder in it; may be empty.
+        credentials: Who asks, and where.
+    """
+
+    def __init__(self, bucket: str, prefix: str, credentials: StoreCredentials) -> None:
+        prefix = clean_path(prefix)
+        self.uri = f"gs://{bucket}/{prefix}" if prefix else f"gs://{bucket}"
+        self.requests = 0
+        self._name = bucket
+        self._base = f"{prefix}/" if prefix else ""
+        self._credentials = credentials
+        self._counting = threading.Lock()
+        self._bucket_seen = False
+
+    def get(self, path: str) -> StoredObject | None:
+        """See `Store`. The bytes are checked against Google's crc32c."""
+        with self._asking("read", path):
+            blob = self._blob(path)
+            try:
+                data = blob.download_as_bytes(checksum="crc32c", **_CALL)
+            except api.NotFound as error:
+                self._refuse_missing_bucket(error)
+                return None
+            return StoredObject(data, str(blob.generation))
+
+    def put(
+        self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
+    ) -> str:
+        """See `Store`."""
+        condition = None
+        if if_absent:
+            condition = 0
+        elif if_match is not None:
+            condition = int(if_match)
+        with self._asking("write", path):
+            blob = self._blob(path)
+            blob.upload_from_string(
+                data,
+                content_type="application/octet-stream",
+                checksum="crc32c",
+                if_generation_match=condition,
+                **_CALL,
+            )
+        return str(blob.generation)
+
+    def list(self, prefix: str) -> Sequence[ObjectInfo]:
+        """See `Store`."""
+        with self._asking("list", prefix):
+            found = self._client.list_blobs(
+                self._name,
+                prefix=self._below(prefix),
+                fields="items(name,size,generation),nextPageToken",
+                **_CALL,
+            )
+            infos = [
+                ObjectInfo(blob.name.removeprefix(self._base), blob.size, str(blob.generation))
+                for blob in found
+            ]
+        return sorted(infos, key=lambda info: info.path)
+
+    def list_folders(self, prefix: str) -> Sequence[str]:
+        """See `Store`."""
+        with self._asking("list", prefix):
+            found = self._client.list_blobs(
+                self._name,
+                prefix=self._below(prefix),
+                delimiter="/",
+                fields="prefixes,nextPageToken",
+                **_CALL,
+            )
+            for _ in found.pages:
+                pass
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found.prefixes)
+
+    def upload(self, local: Path, path: str) -> None:
+        """See `Store`."""
+        with local.open("rb") as stream:
+            self.send(stream, local.stat().st_size, path)
+
+    def send(self, stream: IO[bytes], size: int, path: str) -> None:
+        """Uploads so many bytes; an upload whose stream raises leaves no object.
+
+        The crc32c of what was read is checked by the server.
+        """
+        with self._asking("write", path):
+            blob = self._blob(path)
+            # Only a resumable upload wants chunks.
+            blob.chunk_size = _CHUNK_BYTES if size > _CHUNK_BYTES else None
+            blob.upload_from_file(
+                stream,
+                size=size,
+                content_type="application/octet-stream",
+                checksum="crc32c",
+                **_CALL,
+            )
+
+    def copy(self, source: str, target: str) -> bool:
+        """Copies an object inside the bucket without moving its bytes; False if there is none."""
+        with self._asking("write", target):
+            blob, staged = self._blob(target), self._blob(source)
+            try:
+                token, _, _ = blob.rewrite(staged, **_CALL)
+                while token is not None:
+                    token, _, _ = blob.rewrite(staged, token=token, **_CALL)
+            except api.NotFound as error:
+                self._refuse_missing_bucket(error)
+                return False
+        return True
+
+    def download(self, path: str, local: Path) -> None:
+        """See `Store`. The bytes are checked against Google's crc32c."""
+        local.parent.mkdir(parents=True, exist_ok=True)
+        partial = local.with_name(f".{local.name}.{os.getpid()}.partial")
+        try:
+            with self._asking("read", path), partial.open("wb") as stream:
+                blob = self._blob(path)
+                try:
+                    blob.download_to_file(stream, checksum="crc32c", **_CALL)
+                except api.NotFound as error:
+                    self._refuse_missing_bucket(error)
+                    raise no_such_object(self.uri, path) from None
+            partial.replace(local)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def delete(self, path: str) -> None:
+        """See `Store`."""
+        with self._asking("delete", path):
+            blob = self._blob(path)
+            try:
+                blob.delete(**_CALL)
+            except api.NotFound as error:
+                self._refuse_missing_bucket(error)
+
+    def place(
+        self,
+        folder: Path,
+        files: Sequence[FileEntry],
+        prefix: str,
+        *,
+        last: Sequence[str] = (),
+        commit: Commit,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """See `Store`. Files go up beside the folder and are copied into it by the server.
+
+        A server that reads the bucket itself so sees the folder for a moment only before it is
+        whole. What a killed attempt has sent is not sent again. Requests: 3 a file, and 3.
+        """
+        place(self, folder, files, prefix, last=last, commit=commit, progress=progress)
+
+    def discard(self, prefix: str, *, commit: str) -> None:
+        """See `Store`."""
+        discard(self, prefix, commit=commit)
+
+    @contextmanager
+    def _asking(self, action: str, path: str) -> Iterator[None]:
+        with self._counting:
+            self.requests += 1
+        try:
+            yield
+        except api.PreconditionFailed:
+            raise PreconditionFailed(path) from None
+        except _FAILURES as error:
+            # The original would carry requests and answers into logs: only its gist goes on.
+            connection = self._credentials.connection
+            who = f" with the connection {connection}" if connection else ""
+            raise translated(error, action, f"{self.uri}/{path}".rstrip("/"), who) from None
+        self._bucket_seen = True
+
+    @cached_property
+    def _client(self) -> Any:
+        # Else the client asks for the bucket on the side, for traces that nobody reads here.
+        os.environ.setdefault(_NO_SIDE_REQUESTS, "true")
+        google_ = self._credentials.google
+        options = {"api_endpoint": google_.endpoint_url} if google_.endpoint_url else None
+        return Client(
+            project=google_.project, credentials=identity(google_), client_options=options
+        )
+
+    def _blob(self, path: str) -> Any:
+        blob = self._client.bucket(self._name).blob(f"{self._base}{clean_path(path)}")
+        blob.cache_control = _CACHE_CONTROL
+        return blob
+
+    def _below(self, prefix: str) -> str | None:
+        folder = clean_path(prefix)
+        return (f"{self._base}{folder}/" if folder else self._base) or None
+
+    def _refuse_missing_bucket(self, error: api.NotFound) -> None:
+        """Raises the error again if it is the bucket that is missing, not just the object."""
+        if self._bucket_seen or "No such object" in str(error):
+            return
+        # Who may only read learns no more than that there is no object.
+        with suppress(api.Forbidden):
+            next(iter(self._client.list_blobs(self._name, max_results=1, **_CALL)), None)
+        self._bucket_seen = True

@@ -1,0 +1,68 @@
+"""Who a Google Cloud Storage bucket is opened as; the key never shows in a repr or a log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_JSON = "SLIPWAY_GOOGLE_KEYFILE_JSON"
+KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+EMULATOR = "STORAGE_EMULATOR_HOST"
+_ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE"
+_PROJECT = "GOOGLE_CLOUD_PROJECT"
+
+
+class GoogleCredentials(BaseModel):
+    """Key and address for Google Cloud Storage.
+
+    Attributes:
+        key_json: A service account's key, or a workload identity configuration, as JSON text.
+        key_file: A file with the same; without either the platform's identity is asked:
+            application default credentials, the metadata server.
+        project: Billed and named in requests; most need none.
+        endpoint_url: None means Google itself.
+        anonymous: Whether to send no credentials at all: a public bucket, or a local server.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key_json: SecretStr | None = None
+    key_file: str | None = None
+    project: str | None = None
+    endpoint_url: str | None = None
+    anonymous: bool = False
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> GoogleCredentials:
+        """Reads the standard Google variables; empty counts as unset.
+
+        GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_CLOUD_PROJECT, STORAGE_EMULATOR_HOST (an endpoint
+        that takes no credentials) before CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE (one that does),
+        and before all SLIPWAY_GOOGLE_KEYFILE_JSON, a key as text.
+        """
+        emulator = env.get(EMULATOR) or None
+        if emulator is not None and "://" not in emulator:
+            emulator = f"http://{emulator}"
+        return cls.model_validate(
+            {
+                "key_json": env.get(KEY_JSON) or None,
+                "key_file": env.get(KEY_FILE) or None,
+                "project": env.get(_PROJECT) or None,
+                "endpoint_url": emulator or env.get(_ENDPOINT) or None,
+                "anonymous": emulator is not None,
+            }
+        )
+
+    def to_environment(self) -> dict[str, str]:
+        """Returns the variables for a child process; hand them over, never log them."""
+        values = {
+            KEY_JSON: self.key_json.get_secret_value() if self.key_json else None,
+            KEY_FILE: self.key_file,
+            _PROJECT: self.project,
+            (EMULATOR if self.anonymous else _ENDPOINT): self.endpoint_url,
+        }
+        return {name: value for name, value in values.items() if value}
