@@ -153,6 +153,12 @@ def _possible(options: Options, way: Reading) -> None:
             hint="Use --credentials file (a service account file) or platform (workload identity).",
             subject="credentials",
         )
+    if way.scheme == "s3" and way.way == "sync" and options.credentials == "file":
+        raise TerminalError(
+            "The copier takes keys for S3 from its environment or from the platform, not a file.",
+            hint="Use --credentials environment (or an env_file of your own) or platform.",
+            subject="credentials",
+        )
     if options.poll_seconds is not None and options.poll_seconds < 1:
         raise TerminalError(
             f"A poll interval of {options.poll_seconds} s would never show a new version.",

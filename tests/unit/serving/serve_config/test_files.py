@@ -121,6 +121,15 @@ def test_google_credentials_are_a_file_or_the_platforms(tmp_path: Path):
         planned(tmp_path, URIS[1], "2.20.0", credentials="environment")
 
 
+def test_keys_for_s3_are_a_mounted_file_only_where_the_server_reads_it(tmp_path: Path):
+    made = planned(tmp_path, URIS[0], "2.6.2", credentials="file")
+    assert list(made.environment) == ["AWS_SHARED_CREDENTIALS_FILE"]
+    service = yaml.safe_load(files(made)["compose.yaml"])["services"]["serving"]
+    assert service["volumes"][-1].endswith(":/run/secrets/bucket-credentials:ro")
+    with pytest.raises(TerminalError, match="not a file"):
+        planned(tmp_path, URIS[0], "2.20.0", credentials="file")
+
+
 def test_sync_may_be_chosen_where_the_server_could_read(tmp_path: Path):
     made = planned(tmp_path, URIS[1], "2.20.0", sync=True)
     assert (made.reading.way, made.base_path) == ("sync", "/models/tiny")
