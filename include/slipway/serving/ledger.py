@@ -69,10 +69,12 @@ class Ledger(BaseModel):
     def bound(self, version: int, digest: str) -> Ledger:
         """This ledger with a number of the caller's choice bound to the content."""
         entry = LedgerEntry(digest=digest, state="allocated")
-        return Ledger(
-            generation=self.generation + 1,
-            next_version=max(self.next_version, version + 1),
-            versions={**self.versions, version: entry},
+        return self.model_copy(
+            update={
+                "generation": self.generation + 1,
+                "next_version": max(self.next_version, version + 1),
+                "versions": {**self.versions, version: entry},
+            }
         )
 
     def marked(self, version: int, state: VersionState) -> Ledger:

@@ -58,7 +58,7 @@ GIVEN_BY = {
 NOT_GIVEN = {
     "AWS_DEFAULT_REGION": "AWS_REGION comes first",
     "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL_S3 comes first",
-    "AWS_SHARED_CREDENTIALS_FILE": "for servers that read s3:// themselves: named in what serve-config writes",
+    "AWS_SHARED_CREDENTIALS_FILE": "serve-config names it for old model servers",
     "AWS_SESSION_TOKEN": "the keys are not temporary",
     "SLIPWAY_DEFINITIONS": "the definitions are found from the spec's folder",
     "SLIPWAY_MODEL_BASE_PATH": "the model server sees the same address as the steps",
