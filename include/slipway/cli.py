@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slipway.cli_base import (
+    MODELS,
+    JsonOption,
+    SpecArgument,
+    WorkspaceOption,
+    clear_errors,
+    exit_with,
+    find_spec,
+    print_json,
+)
+from slipway.cli_serving import serving
+from slipway.cli_upkeep import upkeep
 from slipway.console import BuildProgress, console, errors, plan_tree, variants_table
-from slipway.contracts import StepFailure
 from slipway.errors import SlipwayError, TerminalError
 from slipway.requests import definition_module
 from slipway.spec.loader import load_spec, spec_files, spec_schema
@@ -20,69 +30,15 @@ from slipway.spec.plan import plan_build, plan_rollout
 from slipway.workspace import Workspace, default_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from slipway.contracts import StepOutcome
-    from slipway.spec.model import ModelSpec
 
 app = typer.Typer(
     help="From TensorFlow training to healthy serving, declared in one YAML per model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-MODELS = Path("dags/models")
-
-SpecArgument = Annotated[str, typer.Argument(help="A model's name in dags/models, or a YAML file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-WorkspaceOption = Annotated[
-    Path | None, typer.Option(help="Where artifacts are kept; default: $SLIPWAY_WORKSPACE.")
-]
-
-USAGE_ERROR = 2
-_EXIT = {"terminal": 1, "transient": 75}  # 75 is EX_TEMPFAIL of sysexits.h: try again
-
-
-@contextmanager
-def _clear_errors(*, as_json: bool = False) -> Iterator[None]:
-    """Turn an error of Slipway's into one message and an exit status."""
-    try:
-        yield
-    except SlipwayError as error:
-        if as_json:
-            print_json({"error": StepFailure.of(error).model_dump(mode="json")})
-        raise _exit_with(error) from None
-
-
-def _exit_with(error: SlipwayError) -> typer.Exit:
-    """Show an error; what to raise then."""
-    errors.print(f"[red]{error.kind} error[/]: ", end="")
-    errors.print(error.message, highlight=False, markup=False, soft_wrap=True)
-    errors.print(f"  -> {error.hint}", highlight=False, markup=False, soft_wrap=True)
-    return typer.Exit(_EXIT[error.kind])
-
-
-def print_json(value: Any) -> None:
-    """Print JSON on standard output, and nothing else."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
-
-
-def find_spec(name: str) -> Path:
-    """The spec file for a model's name or a path.
-
-    Raises:
-        TerminalError: if there is none, with the names that there are.
-    """
-    given = Path(name)
-    file = given if given.suffix == ".yaml" else MODELS / f"{name}.yaml"
-    if not file.is_file():
-        known = ", ".join(path.stem for path in spec_files(MODELS)) or "none"
-        raise TerminalError(
-            f"there is no spec {file}; models in {MODELS}: {known}",
-            hint="give one of these names, or the path of a YAML file",
-            subject=name,
-        )
-    return file.resolve()
+app.add_typer(upkeep)
+app.add_typer(serving)
 
 
 @app.command()
@@ -92,7 +48,7 @@ def validate(
 ) -> None:
     """Check specs: file, line and field of everything that is wrong."""
     found: dict[str, list[str]] = {}
-    with _clear_errors(as_json=as_json):
+    with clear_errors(as_json=as_json):
         files = [find_spec(name) for name in specs or []] or spec_files(MODELS)
     for file in files:
         try:
@@ -115,7 +71,7 @@ def validate(
 @app.command()
 def plan(spec: SpecArgument, as_json: JsonOption = False) -> None:
     """Show the graph of a model: build and rollout."""
-    with _clear_errors(as_json=as_json):
+    with clear_errors(as_json=as_json):
         model = load_spec(find_spec(spec))
     graphs = {"build": plan_build(model), "rollout": plan_rollout(model)}
     if as_json:
@@ -152,7 +108,7 @@ def run(
     """Run the whole build: train, optimise, convert, validate, select, publish."""
     from slipway.build import Build, what_stopped
 
-    with _clear_errors(as_json=as_json):
+    with clear_errors(as_json=as_json):
         file = find_spec(spec)
         model = load_spec(file)
         steps = plan_build(model)
@@ -170,7 +126,7 @@ def run(
         _show_build(outcomes)
     if failure:
         errors.print(f"logs: {build.logs}", soft_wrap=True, highlight=False)
-        raise _exit_with(failure.error())
+        raise exit_with(failure.error())
 
 
 def _show_build(outcomes: dict[str, StepOutcome]) -> None:
@@ -197,7 +153,7 @@ def report(
     spec: SpecArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False
 ) -> None:
     """Show the last report of a model: the table, and where report.html is."""
-    with _clear_errors(as_json=as_json):
+    with clear_errors(as_json=as_json):
         model = load_spec(find_spec(spec)).model
         space = Workspace(workspace or default_workspace())
         found = space.latest(model, "select")
@@ -216,33 +172,6 @@ def report(
 
 
 @app.command()
-def versions(spec: SpecArgument, as_json: JsonOption = False) -> None:
-    """List the published versions of a model, with sizes, digests and channels."""
-    from rich.table import Table
-
-    with _clear_errors(as_json=as_json):
-        rows = _published(load_spec(find_spec(spec)))
-    if as_json:
-        print_json(rows)
-        return
-    table = Table("version", "channels", "variant", "size kB", "digest", "state")
-    for row in rows:
-        size = f"{row['size_bytes'] / 1000:.1f}"
-        channels = ", ".join(row["channels"])
-        digest = row["digest"].removeprefix("sha256:")[:12]
-        table.add_row(str(row["version"]), channels, row["variant"], size, digest, row["state"])
-    console.print(table)
-
-
-def _published(model: ModelSpec) -> list[dict[str, Any]]:
-    from slipway.serving.catalog import list_versions
-    from slipway.storage import open_store
-
-    found = list_versions(open_store(model.publish.base_uri), model.model)
-    return [version.model_dump(mode="json") for version in found]
-
-
-@app.command()
 def rollout(
     spec: SpecArgument,
     version: Annotated[int, typer.Option(min=1, help="A published version.")],
@@ -252,7 +181,7 @@ def rollout(
     """Roll out a published version: canary, probes, health gate, then promote or roll back."""
     from slipway.rollout.run import roll_out
 
-    with _clear_errors(as_json=as_json):
+    with clear_errors(as_json=as_json):
         model = load_spec(find_spec(spec))
         ended = roll_out(model, version, allow_older=allow_older, say=errors.print)
     if as_json:
@@ -275,7 +204,7 @@ def serve(context: typer.Context) -> None:
     """Run the local model server; it takes the flags of tensorflow_model_server."""
     from slipway.serving.server.__main__ import main as serve_main
 
-    with _clear_errors():
+    with clear_errors():
         raise typer.Exit(serve_main(context.args))
 
 

@@ -50,12 +50,14 @@ _TFMOT = (*_TF, "tensorflow-model-optimization")
 _LITERT = ("tensorflow", "ai-edge-litert")
 
 STEPS: dict[str, StepEntry] = {
+    "adopt": StepEntry("slipway.steps.adopt", cached=False),
     "benchmark": StepEntry("slipway.steps.benchmark", packages=_LITERT, shared=_EVALUATION),
     "check": StepEntry("slipway.steps.check", cached=False),
     "deploy": StepEntry("slipway.steps.deploy", cached=False),
     "distill": StepEntry(
         "slipway.steps.distill", "DistillConfig", True, "keras", "keras", packages=_TF
     ),
+    "gc": StepEntry("slipway.steps.gc", cached=False),
     "import": StepEntry("slipway.steps.import_saved_model", produces="saved_model", packages=_TF),
     "preflight": StepEntry("slipway.steps.preflight", cached=False),
     "probe": StepEntry("slipway.steps.probe", cached=False),

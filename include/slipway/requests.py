@@ -24,7 +24,7 @@ DEFINITIONS_VARIABLE = "SLIPWAY_DEFINITIONS"
 # These steps work on what others made, or on what is published; a definition would only be one
 # more thing that could be missing.
 _WITHOUT_DEFINITION = frozenset(
-    {"select", "publish", "preflight", "deploy", "probe", "promote", "rollback"}
+    {"select", "publish", "preflight", "deploy", "probe", "promote", "rollback", "gc", "adopt"}
 )
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 GROUP = "slipway"
 
+_TOLD = ("uri", "variant", "already_published")
+
 
 def model_asset(model: str) -> Asset:
     """The asset of a model; its events say which version is published.
@@ -23,11 +25,17 @@ def model_asset(model: str) -> Asset:
 
 
 def event_of(model: str, result: StepResult) -> dict[str, Any]:
-    """What the asset's event says of a published version: {model, version, digest}."""
+    """What the asset's event says of a published version: {model, version, digest, ...}.
+
+    Beside these three: uri and variant, whether it was published before, and how its transfer went.
+    """
+    more = {name: result.details[name] for name in _TOLD if name in result.details}
     return {
         "model": model,
         "version": int(result.details["version"]),
         "digest": str(result.details["digest"]),
+        **more,
+        **({"transfer": dict(result.metrics)} if result.metrics else {}),
     }
 
 

@@ -2,7 +2,7 @@ r"""Specs become DAGs: the only place that makes tasks.
 
 <model>__build     check -> each variant's group (make, validate) -> benchmark -> select -> publish
 <model>__rollout   preflight -> deploy -> probe -> health -> promote -> stable
-\-> rollback
+\-> rollback                 \-> gc
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
         rule = {"trigger_rule": TriggerRule.ONE_FAILED} if rollback else {}
         before = list(tasks.values())
         task = _task(Work(spec, file, planned), planned.task_id, **common, **rule)
-        _set_upstream(task, before[1:] if rollback else before[-1:])
+        _set_upstream(task, _before_in_rollout(planned.step, before, tasks))
         tasks[planned.task_id] = task
         if planned.step == _BEFORE_HEALTH:
             tasks[HEALTH] = _health(spec, common)
@@ -124,6 +124,15 @@ def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
         False, type="boolean", title="Allow an older version to take over from a newer one"
     )
     return dag
+
+
+def _before_in_rollout(
+    step: str, before: Sequence[BaseOperator], tasks: dict[str, BaseOperator]
+) -> Sequence[BaseOperator]:
+    if step == "rollback":
+        return before[1:]
+    # What a promotion sets free goes after it; that this fails must not roll anything back.
+    return [tasks["promote"]] if step == "gc" else before[-1:]
 
 
 def broken_dag(file: Path, error: SlipwayError) -> DAG:

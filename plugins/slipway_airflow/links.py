@@ -5,11 +5,14 @@ A link is made on the worker when its task ends, and kept; the UI only shows it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from airflow.sdk import BaseOperatorLink, conf
+
+from slipway.serving.cloud_console import console_address
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -41,6 +44,26 @@ class VersionLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Address of the version's manifest; empty if no version is settled."""
         return _version_page("versions", operator)
+
+
+class BucketLink(BaseOperatorLink):
+    """The version in the cloud's own console."""
+
+    name = "Bucket"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Address in the console; empty if the endpoint is not the cloud's own."""
+        # The endpoint is part of a connection, which only the worker may read.
+        from slipway_airflow.hooks.connections import bucket_environment
+
+        version = _settled_version(operator)
+        if not version:
+            return ""
+        spec = operator.spec  # type: ignore[attr-defined]  # on our operators only
+        publish = spec.publish
+        own = bucket_environment(publish.connection, publish.base_uri)
+        uri = f"{publish.base_uri.rstrip('/')}/{spec.model}/{version}"
+        return console_address(uri, {**os.environ, **own})
 
 
 class EvidenceLink(BaseOperatorLink):

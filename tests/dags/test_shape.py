@@ -102,6 +102,7 @@ def test_a_rollout_goes_on_only_while_all_is_well(dags: dict[str, DAG]):
         "promote": {"health"},
         "rollback": {"deploy", "probe", "health", "promote"},
         "stable": {"promote"},
+        "gc": {"promote"},
     }
     rules = {task.task_id: task.trigger_rule for task in rollout.tasks}
     assert rules.pop("rollback") == TriggerRule.ONE_FAILED

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from slipway.local.spec_reference import spec_reference
+from slipway.serving.serve_config.docs import serving_doc
 from slipway.spec.loader import spec_schema
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -18,6 +19,7 @@ def generated() -> dict[Path, str]:
     return {
         PROJECT / "include/schemas/model.schema.json": json.dumps(spec_schema(), indent=2) + "\n",
         PROJECT / "docs/spec-reference.md": spec_reference(),
+        PROJECT / "docs/serving.md": serving_doc(),
     }
 
 

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from slipway.errors import TerminalError
 from slipway.serving.channels import read_channel
 from slipway.serving.layout import (
-    MANIFEST_NAME,
     ChannelName,
-    Layout,
     find_manifest,
     parse_version,
 )
-from slipway.serving.ledger import VersionState, mark, read_ledger
+from slipway.serving.ledger import VersionState, read_ledger
+from slipway.serving.upkeep.gc import collect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +77,7 @@ def list_versions(store: Store, model: str) -> Sequence[VersionInfo]:
 
 
 def retain(store: Store, model: str, keep_versions: int) -> Sequence[int]:
-    """Removes all but the newest versions and those that a channel points to.
+    """Removes all but the newest versions and those that a channel points to: see `upkeep.gc`.
 
     A removal that was killed is completed by the next call. Removed numbers never come back; the
     evidence of their rollouts stays.
@@ -95,27 +93,7 @@ def retain(store: Store, model: str, keep_versions: int) -> Sequence[int]:
     Raises:
         TerminalError: `keep_versions` is less than 1; or as `list_versions`.
     """
-    if keep_versions < 1:
-        raise TerminalError(
-            f"keep_versions is {keep_versions}; at least one version must stay.",
-            hint="Set keep_versions to 1 or more.",
-            subject="keep_versions",
-        )
-    infos = list_versions(store, model)
-    published = [info for info in infos if info.state == "published"]
-    pointed_to = _channels(store, model)
-    surplus = [info.version for info in published[keep_versions:] if info.version not in pointed_to]
-    # The ledger first: who publishes the same content from here on gets a new number.
-    going = [version for version in surplus if mark(store, model, version, "removed")]
-    removed = {
-        version
-        for version, entry in read_ledger(store, model).versions.items()
-        if entry.state == "removed"
-    }
-    for version in sorted(removed & _folders(store, model), reverse=True):
-        store.delete(Layout(model).golden(version))
-        store.discard(Layout(model).version_prefix(version), commit=MANIFEST_NAME)
-    return going
+    return list(collect(store, model, keep_versions).removed_versions)
 
 
 def _with_manifest(info: VersionInfo, manifest: Manifest) -> VersionInfo:

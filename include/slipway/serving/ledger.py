@@ -66,6 +66,17 @@ class Ledger(BaseModel):
             versions={**self.versions, self.next_version: entry},
         )
 
+    def bound(self, version: int, digest: str) -> Ledger:
+        """This ledger with a number of the caller's choice bound to the content."""
+        entry = LedgerEntry(digest=digest, state="allocated")
+        return self.model_copy(
+            update={
+                "generation": self.generation + 1,
+                "next_version": max(self.next_version, version + 1),
+                "versions": {**self.versions, version: entry},
+            }
+        )
+
     def marked(self, version: int, state: VersionState) -> Ledger:
         """This ledger with a version in another state."""
         entry = LedgerEntry(digest=self.versions[version].digest, state=state)
@@ -126,6 +137,55 @@ def mark(store: Store, model: str, version: int, state: VersionState) -> bool:
 
     entry = _move(store, model, change).versions.get(version)
     return entry is not None and entry.state == state
+
+
+def bind(store: Store, model: str, version: int, digest: str) -> LedgerEntry:
+    """Binds a number that a folder bears already to its content, unless it is bound.
+
+    Returns:
+        What the number is bound to now: it is the caller's content only if the digest says so.
+
+    Raises:
+        TransientError: Too many others wrote at the same time.
+    """
+    ledger = _move(
+        store,
+        model,
+        lambda ledger: ledger if version in ledger.versions else ledger.bound(version, digest),
+    )
+    return ledger.versions[version]
+
+
+def reprieve(store: Store, model: str, version: int) -> None:
+    """Takes back that a version is removed, for a retention that has not yet touched its files.
+
+    Raises:
+        TransientError: Too many others wrote at the same time.
+    """
+
+    def change(ledger: Ledger) -> Ledger:
+        entry = ledger.versions.get(version)
+        if entry is None or entry.state != "removed":
+            return ledger
+        return ledger.marked(version, "published")
+
+    _move(store, model, change)
+
+
+def skip_numbers(store: Store, model: str, taken: int) -> None:
+    """Makes sure that the next number is higher than one that is taken.
+
+    Raises:
+        TransientError: Too many others wrote at the same time.
+    """
+
+    def change(ledger: Ledger) -> Ledger:
+        if ledger.next_version > taken:
+            return ledger
+        update = {"generation": ledger.generation + 1, "next_version": taken + 1}
+        return ledger.model_copy(update=update)
+
+    _move(store, model, change)
 
 
 def _move(store: Store, model: str, change: Callable[[Ledger], Ledger]) -> Ledger:

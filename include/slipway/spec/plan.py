@@ -92,7 +92,10 @@ def plan_build(spec: ModelSpec) -> list[PlannedStep]:
 
 
 def plan_rollout(spec: ModelSpec) -> list[PlannedStep]:
-    """The steps from a published version to stable; the health gate stands after `probe`."""
+    """The steps from a published version to stable; the health gate stands after `probe`.
+
+    `gc` comes after `promote`, which sets the old stable version free; nothing waits for it.
+    """
     config = {
         "base_uri": spec.publish.base_uri,
         "serve": spec.serve.model_dump(mode="json"),
@@ -105,7 +108,15 @@ def plan_rollout(spec: ModelSpec) -> list[PlannedStep]:
         ("promote", "Moves the label and the channel stable to the version."),
         ("rollback", "Withdraws the canary and keeps the evidence."),
     ]
-    return [PlannedStep(name, name, summary, config=config) for name, summary in chain]
+    steps = [PlannedStep(name, name, summary, config=config) for name, summary in chain]
+    tidy = PlannedStep(
+        "gc",
+        "gc",
+        f"Removes all but the newest {spec.publish.keep_versions} versions and those that a "
+        "channel points to, and what dead publishers left.",
+        config=spec.publish.model_dump(mode="json"),
+    )
+    return [*steps, tidy]
 
 
 def _original(spec: ModelSpec) -> PlannedStep:

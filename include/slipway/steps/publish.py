@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +58,9 @@ def run(context: StepContext) -> StepOutput:
     """Publish the winner with its golden requests, then let the oldest versions go.
 
     Details: version, digest, uri, variant, already_published, uploaded_bytes and
-    removed_versions. What was published before is published again under its number, and nothing is
-    sent or removed.
+    removed_versions. Metrics, the time for the digests included: uploaded_bytes, transfer_seconds,
+    transfer_bytes_per_second and requests. What was published before is published again under its
+    number, and nothing is sent or removed.
 
     Raises:
         TerminalError: No variant was selected, its artifact or golden requests are not what was
@@ -69,6 +71,7 @@ def run(context: StepContext) -> StepOutput:
     selected = read_selected(context)
     store = open_store(spec.base_uri)
     folder = _validated_folder(selected.winner_artifact)
+    began = time.monotonic()
     published = publish(
         store,
         context.request.model,
@@ -80,6 +83,7 @@ def run(context: StepContext) -> StepOutput:
         expected_digest=tree_digest(folder),
         progress=_progress(context),
     )
+    seconds = time.monotonic() - began
     # Nothing new, nothing to make room for: and what was just named must not go.
     fresh = not published.already_published
     removed = retain(store, context.request.model, spec.keep_versions) if fresh else ()
@@ -94,7 +98,13 @@ def run(context: StepContext) -> StepOutput:
         "uploaded_bytes": published.uploaded_bytes,
         "removed_versions": list(removed),
     }
-    return StepOutput(details=details)
+    metrics = {
+        "uploaded_bytes": float(published.uploaded_bytes),
+        "transfer_seconds": seconds,
+        "transfer_bytes_per_second": published.uploaded_bytes / max(seconds, 1e-9),
+        "requests": float(published.requests),
+    }
+    return StepOutput(metrics=metrics, details=details)
 
 
 def read_selected(context: StepContext) -> Selected:

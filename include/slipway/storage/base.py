@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slipway.errors import TerminalError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from slipway.content import FileEntry
@@ -40,11 +41,19 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One line of a listing: the path relative to the store, the size in bytes, the etag."""
+    """One line of a listing.
+
+    Attributes:
+        path: Relative to the store.
+        size: In bytes.
+        etag: As `Store.get` gives it.
+        modified_at: When it was written, by the store's clock; None if the store does not say.
+    """
 
     path: str
     size: int
     etag: str
+    modified_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -110,11 +111,9 @@ class LocalStore(Store):
             for parent, folders, names in os.walk(self._folder(prefix)):
                 folders[:] = [name for name in folders if not name.startswith(_OWN)]
                 for name in names:
-                    file = Path(parent, name)
-                    etag = None if name.startswith(_OWN) else _etag(file)
-                    if etag is not None:
-                        path = file.relative_to(self.root).as_posix()
-                        found.append(ObjectInfo(path, file.stat().st_size, etag))
+                    info = None if name.startswith(_OWN) else self._info(Path(parent, name))
+                    if info is not None:
+                        found.append(info)
         return sorted(found, key=lambda info: info.path)
 
     def list_folders(self, prefix: str) -> Sequence[str]:
@@ -198,6 +197,20 @@ class LocalStore(Store):
                 with self._lock(staging):
                     _clear(staging)
                     _set_aside(target, staging)
+
+    def _info(self, file: Path) -> ObjectInfo | None:
+        try:
+            status = file.stat()
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
+        etag = _etag(file)
+        if etag is None:
+            return None
+        written = datetime.fromtimestamp(status.st_mtime, UTC)
+        path = file.relative_to(self.root).as_posix()
+        return ObjectInfo(path, status.st_size, etag, written)
 
     def _file(self, path: str) -> Path:
         if not clean_path(path):

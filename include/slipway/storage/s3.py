@@ -121,7 +121,10 @@ class S3Store(Store):
         """See `Store`."""
         with self._asking("list", prefix):
             found = obstore.list(self._bucket, clean_path(prefix) or None).collect()
-        infos = [ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "") for meta in found]
+        infos = [
+            ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"])
+            for meta in found
+        ]
         return sorted(infos, key=lambda info: info.path)
 
     def list_folders(self, prefix: str) -> Sequence[str]:

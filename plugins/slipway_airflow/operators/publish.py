@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slipway_airflow.assets import event_of, model_asset
-from slipway_airflow.links import VersionLink
+from slipway_airflow.links import BucketLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class PublishOperator(StepOperator):
     """Publishes the winner under a version; the asset's event names version and digest."""
 
     needs_bucket = True
-    operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(), BucketLink())
 
     def _after(self, context: Context, result: StepResult) -> None:
         model = self.spec.model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slipway_airflow.operators.adopt import AdoptOperator
 from slipway_airflow.operators.benchmark import BenchmarkOperator
 from slipway_airflow.operators.check import CheckOperator
 from slipway_airflow.operators.deploy import DeployOperator
@@ -15,6 +16,7 @@ from slipway_airflow.operators.promote import PromoteOperator
 from slipway_airflow.operators.prune import PruneOperator
 from slipway_airflow.operators.publish import PublishOperator
 from slipway_airflow.operators.quantize import QuantizeOperator
+from slipway_airflow.operators.retention import RetentionOperator
 from slipway_airflow.operators.rollback import RollbackOperator
 from slipway_airflow.operators.select import SelectOperator
 from slipway_airflow.operators.tflite_convert import TFLiteConvertOperator
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from slipway_airflow.operators.base import StepOperator
 
 OPERATORS: dict[str, type[StepOperator]] = {
+    "adopt": AdoptOperator,
     "benchmark": BenchmarkOperator,
     "check": CheckOperator,
     "deploy": DeployOperator,
     "distill": DistillOperator,
+    "gc": RetentionOperator,
     "import": ImportSavedModelOperator,
     "preflight": PreflightOperator,
     "probe": ProbeOperator,

@@ -58,6 +58,7 @@ GIVEN_BY = {
 NOT_GIVEN = {
     "AWS_DEFAULT_REGION": "AWS_REGION comes first",
     "AWS_ENDPOINT_URL": "AWS_ENDPOINT_URL_S3 comes first",
+    "AWS_SHARED_CREDENTIALS_FILE": "serve-config names it for old model servers",
     "AWS_SESSION_TOKEN": "the keys are not temporary",
     "SLIPWAY_BUCKET_CONNECTION": "set from the connection that a step is given",
     "SLIPWAY_GOOGLE_KEYFILE_JSON": "the bucket is on S3",

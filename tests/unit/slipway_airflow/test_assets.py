@@ -15,8 +15,17 @@ def test_a_model_has_one_asset():
 
 
 def test_an_event_names_version_and_digest():
-    result = StepResult(step="publish", model="m", details={"version": 2, "digest": "d", "uri": ""})
+    result = StepResult(step="publish", model="m", details={"version": 2, "digest": "d"})
     assert event_of("m", result) == {"model": "m", "version": 2, "digest": "d"}
+
+
+def test_an_event_says_where_the_version_is_and_how_it_got_there():
+    details = {"version": 2, "digest": "d", "uri": "s3://b/m/2", "variant": "small", "other": 1}
+    metrics = {"uploaded_bytes": 5.0, "transfer_seconds": 0.5}
+    event = event_of("m", StepResult(step="publish", model="m", details=details, metrics=metrics))
+    assert (event["uri"], event["variant"]) == ("s3://b/m/2", "small")
+    assert event["transfer"] == metrics
+    assert "other" not in event
 
 
 def test_events_that_name_no_version_ask_for_the_newest():

@@ -12,7 +12,7 @@ import pytest
 from slipway.contracts import StepResult
 from slipway.errors import TerminalError
 from slipway.spec.loader import load_spec
-from slipway_airflow.links import EvidenceLink, PrometheusLink, ReportLink, VersionLink
+from slipway_airflow.links import BucketLink, EvidenceLink, PrometheusLink, ReportLink, VersionLink
 from support.specs import write_spec
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def test_a_version_is_known_from_the_result_or_from_the_request(
     assert failed.endswith(f"/slipway/{page}/tiny/5")
 
 
-@pytest.mark.parametrize("cls", [ReportLink, VersionLink, EvidenceLink, PrometheusLink])
+@pytest.mark.parametrize("cls", [ReportLink, VersionLink, BucketLink, EvidenceLink, PrometheusLink])
 def test_a_task_that_came_to_nothing_has_no_link(spec: ModelSpec, cls: type):
     assert link(cls, spec=spec, result=None, request=None, queries={}) == ""
 
@@ -65,3 +65,18 @@ def test_every_query_is_a_graph(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
     fields = parse_qs(found.query)
     assert [fields[f"g{index}.expr"] for index in range(2)] == [[q] for q in queries.values()]
     assert fields["g0.range_input"] == ["3m"]
+
+
+def test_a_bucket_of_the_clouds_own_is_shown_in_its_console(
+    spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+):
+    published = StepResult(step="publish", model="tiny", details={"version": 4})
+    extra = {"region_name": "eu-west-1"}
+    connection = {"conn_type": "aws", "login": "who", "password": "pw", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    found = urlsplit(link(BucketLink, spec=spec, result=published))
+    assert found.netloc == "console.aws.amazon.com"
+    assert parse_qs(found.query) == {"region": ["eu-west-1"], "prefix": ["tiny/4/"]}
+    extra["endpoint_url"] = "http://127.0.0.1:8333"
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    assert link(BucketLink, spec=spec, result=published) == ""

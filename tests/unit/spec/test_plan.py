@@ -63,4 +63,4 @@ def test_chains_are_ordered_however_they_are_written(
 
 def test_a_rollout_goes_from_preflight_to_promotion_or_rollback() -> None:
     names = [step.task_id for step in plan_rollout(load_spec(DIGITS))]
-    assert names == ["preflight", "deploy", "probe", "promote", "rollback"]
+    assert names == ["preflight", "deploy", "probe", "promote", "rollback", "gc"]

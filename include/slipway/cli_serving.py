@@ -1,0 +1,121 @@
+"""Commands for whoever runs a model server."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from typing import Annotated
+
+import typer
+
+from slipway.cli_base import JsonOption, SpecArgument, clear_errors, find_spec, print_json
+from slipway.console import console
+from slipway.serving.serve_config.plan import Options, Plan, plan
+from slipway.serving.serve_config.render import files, models_config, run_script
+from slipway.serving.serve_config.table import DEFAULT_VERSION
+from slipway.spec.loader import load_spec
+
+serving = typer.Typer()
+
+
+class CredentialsBy(StrEnum):
+    """How whoever reads the bucket is told who it is."""
+
+    environment = "environment"
+    file = "file"
+    platform = "platform"
+
+
+@serving.command("serve-config")
+def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command line
+    spec: SpecArgument,
+    server_version: Annotated[
+        str, typer.Option(help="Tag of TensorFlow Serving's image.")
+    ] = DEFAULT_VERSION,
+    out: Annotated[Path | None, typer.Option(help="Folder to write the files to.")] = None,
+    credentials: Annotated[
+        CredentialsBy | None, typer.Option(help="Default: environment; platform for gs://.")
+    ] = None,
+    endpoint_url: Annotated[
+        str | None, typer.Option(help="Of an S3 server that is not AWS.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="The bucket's region.")] = None,
+    poll_seconds: Annotated[
+        int | None, typer.Option(help="Between two looks of the server; default: by storage.")
+    ] = None,
+    latest: Annotated[int, typer.Option(min=1, help="How many newest versions to serve.")] = 1,
+    channels: Annotated[
+        bool, typer.Option("--channels", help="Serve what stable and canary point to, labelled.")
+    ] = False,
+    batching: Annotated[bool, typer.Option("--batching", help="Collect requests.")] = False,
+    monitoring: Annotated[bool, typer.Option(help="Show metrics to Prometheus.")] = True,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Use slipway sync where the server could do without.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what TensorFlow Serving needs to follow a model's bucket."""
+    with clear_errors(as_json=as_json):
+        model = load_spec(find_spec(spec))
+        uri = model.publish.base_uri
+        by = credentials or _by_default(uri)
+        options = Options(
+            server_version=server_version,
+            credentials=by.value,
+            endpoint_url=endpoint_url,
+            region=region,
+            poll_seconds=poll_seconds,
+            latest=latest,
+            labels=_labels(uri, model.model) if channels else {},
+            batching=batching,
+            monitoring=monitoring,
+            sync=sync,
+        )
+        planned = plan(model, options)
+    written = files(planned)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in written.items():
+            (out / name).write_text(text, "utf-8")
+        (out / "run.sh").chmod(0o755)
+    if as_json:
+        print_json(_as_json(planned, written))
+    elif out is not None:
+        console.print(f"wrote {', '.join(written)} to {out}", soft_wrap=True)
+    else:
+        for text in (models_config(planned), run_script(planned)):
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _by_default(base_uri: str) -> CredentialsBy:
+    google = base_uri.startswith("gs://")
+    return CredentialsBy.platform if google else CredentialsBy.environment
+
+
+def _labels(base_uri: str, model: str) -> dict[str, int]:
+    """Which version each channel points to now."""
+    from slipway.serving.channels import read_channel
+    from slipway.storage import open_store
+
+    store = open_store(base_uri)
+    found = {"stable": read_channel(store, model, "stable")}
+    found["canary"] = read_channel(store, model, "canary")
+    return {name: c.version for name, c in found.items() if c is not None and c.version}
+
+
+def _as_json(planned: Plan, written: dict[str, str]) -> dict[str, object]:
+    return {
+        "model": planned.model,
+        "way": planned.reading.way,
+        "base_path": planned.base_path,
+        "poll_seconds": next(
+            int(flag.partition("=")[2])
+            for flag in planned.flags
+            if flag.startswith("--file_system_poll_wait_seconds=")
+        ),
+        "image": planned.image,
+        "flags": list(planned.flags),
+        "environment": dict(planned.environment),
+        "sources": list(planned.reading.sources),
+        "files": written,
+    }

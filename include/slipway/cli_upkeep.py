@@ -1,0 +1,207 @@
+"""Commands for what is published: list it, check it, tidy it up, adopt into it."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from slipway.cli_base import JsonOption, SpecArgument, clear_errors, find_spec, print_json
+from slipway.console import console, errors
+from slipway.errors import TerminalError
+from slipway.spec.loader import load_spec
+from slipway.storage import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from slipway.serving.upkeep.findings import Finding
+    from slipway.serving.upkeep.gc import Removal
+    from slipway.storage import Store
+
+upkeep = typer.Typer()
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would.")]
+
+_STYLE = {"error": "red", "warning": "yellow", "note": "dim"}
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@upkeep.command()
+def versions(spec: SpecArgument, as_json: JsonOption = False) -> None:
+    """List the published versions of a model: sizes, digests, channels, metrics."""
+    from slipway.serving.catalog import list_versions
+
+    with clear_errors(as_json=as_json):
+        store, model, _ = _published(spec)
+        found = list_versions(store, model)
+    if as_json:
+        print_json([version.model_dump(mode="json") for version in found])
+        return
+    table = Table("version", "channels", "variant", "size kB", "digest", "state", "created")
+    table.add_column("metrics", overflow="fold")
+    for info in found:
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items())
+        table.add_row(
+            str(info.version),
+            ", ".join(info.channels),
+            info.variant,
+            f"{info.size_bytes / 1000:.1f}",
+            info.digest.removeprefix("sha256:")[:12],
+            info.state,
+            f"{info.created_at:%Y-%m-%d %H:%M}" if info.created_at else "",
+            metrics,
+        )
+    console.print(table)
+
+
+@upkeep.command()
+def gc(
+    spec: SpecArgument,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Newest versions that stay; default: the spec's.")
+    ] = None,
+    leftovers_older_than: Annotated[
+        str, typer.Option(help="Age at which a silent publisher counts as dead: 90m, 24h, 7d.")
+    ] = "24h",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove old versions and what dead publishers left; channels and foreign content stay."""
+    from slipway.serving.upkeep.gc import collect
+
+    with clear_errors(as_json=as_json):
+        store, model, keep_versions = _published(spec)
+        report = collect(
+            store,
+            model,
+            keep or keep_versions,
+            leftovers_older_than=_age(leftovers_older_than),
+            dry_run=dry_run,
+            progress=None if as_json else _say_removal,
+        )
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    if dry_run:
+        for removal in report.removed:
+            _say_removal(removal)
+    for removal in report.waiting:
+        console.print(f"not old enough: {removal.path} ({removal.kind})", highlight=False)
+    did = "would go" if dry_run else "went"
+    kept = ", ".join(str(version) for version in report.kept) or "none"
+    console.print(
+        f"{len(report.removed)} {did}, {report.freed_bytes / 1e6:.1f} MB; these stay: {kept}",
+        highlight=False,
+    )
+
+
+@upkeep.command()
+def fsck(
+    spec: SpecArgument,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every byte, compare sha256.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is safe to mend.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check what is published; exits 1 while a problem remains."""
+    from slipway.serving.upkeep.fsck import check
+    from slipway.serving.upkeep.repair import repair as mend
+
+    with clear_errors(as_json=as_json):
+        store, model, _ = _published(spec)
+        with _reading("reading", shown=deep and not as_json) as progress:
+            report = check(store, model, deep=deep, progress=progress)
+        if repair:
+            report = mend(store, report)
+    if as_json:
+        print_json(report.model_dump(mode="json") | {"problems": len(report.problems)})
+    else:
+        for one in report.findings:
+            _say_finding(one)
+        console.print(
+            f"{report.versions} versions, {len(report.findings)} findings, "
+            f"{len(report.problems)} problems remain"
+        )
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@upkeep.command()
+def adopt(
+    spec: SpecArgument,
+    version: Annotated[int, typer.Option(min=1, help="The folder that was copied by hand.")],
+    variant: Annotated[str, typer.Option(help="What to call it.")] = "adopted",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version of a folder that was copied into the bucket by hand."""
+    from slipway.serving.upkeep.adopt import adopt as take_in
+
+    with clear_errors(as_json=as_json):
+        store, model, _ = _published(spec)
+        with _reading("reading", shown=not as_json) as progress:
+            done = take_in(
+                store,
+                model,
+                version,
+                variant=variant,
+                by=f"adopted by {getpass.getuser()}",
+                dry_run=dry_run,
+                progress=progress,
+            )
+    if as_json:
+        shown = done.manifest.model_dump(mode="json")
+        print_json({"adopted": not dry_run, "already": done.already_adopted, "manifest": shown})
+        return
+    files = f"{len(done.manifest.files)} files, {done.manifest.size_bytes / 1e6:.1f} MB"
+    state = "could be adopted" if dry_run else "was adopted before"
+    state = state if dry_run or done.already_adopted else "is adopted"
+    console.print(f"version {version} {state}: {files}, digest {done.manifest.digest[:12]}")
+
+
+def _published(spec: str) -> tuple[Store, str, int]:
+    model = load_spec(find_spec(spec))
+    return open_store(model.publish.base_uri), model.model, model.publish.keep_versions
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"([0-9]+)([mhd])", text)
+    if match is None:
+        raise TerminalError(
+            f"--leftovers-older-than is {text!r}, which is no age.",
+            hint="Write a whole number and m, h or d: 90m, 24h, 7d.",
+            subject="leftovers_older_than",
+        )
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _say_removal(removal: Removal) -> None:
+    size = f"{removal.size_bytes / 1e6:.1f} MB"
+    console.print(f"{removal.path}: {removal.kind}, {size}; {removal.why}", highlight=False)
+
+
+def _say_finding(one: Finding) -> None:
+    state = "[green]mended[/] " if one.repaired else ""
+    head = f"{state}[{_STYLE[one.severity]}]{one.severity}[/] {one.kind} {one.path}: {one.what}"
+    console.print(head, highlight=False, soft_wrap=True)
+    if not one.repaired:
+        console.print(f"  {one.means}", highlight=False, soft_wrap=True)
+        left = f" (not mended: {one.left})" if one.left else ""
+        console.print(f"  -> {one.do}{left}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _reading(what: str, *, shown: bool) -> Iterator[Callable[[int, int], Any] | None]:
+    if not shown:
+        yield None
+        return
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

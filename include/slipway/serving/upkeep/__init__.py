@@ -1,0 +1,1 @@
+"""Upkeep of a published model: retention, repair and adoption."""

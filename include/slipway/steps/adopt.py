@@ -1,0 +1,47 @@
+"""Adoption: a folder that was copied into the bucket by hand becomes a version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slipway.errors import TerminalError
+from slipway.serving.layout import Layout
+from slipway.serving.upkeep.adopt import adopt
+from slipway.spec.rollout import PublishSpec
+from slipway.steps.base import StepOutput
+from slipway.storage import open_store
+
+if TYPE_CHECKING:
+    from slipway.steps.base import StepContext
+
+
+def run(context: StepContext) -> StepOutput:
+    """Adopt the folder that the parameter `version` names.
+
+    Details: version, digest, uri, variant and already_adopted.
+
+    Raises:
+        TerminalError: No version is named, or as `slipway.serving.upkeep.adopt.adopt`.
+        TransientError: The bucket does not answer.
+    """
+    spec = PublishSpec.model_validate(context.request.config)
+    model, parameters = context.request.model, context.request.parameters
+    version = parameters.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise TerminalError(
+            f"{model}: it is not said which folder to adopt",
+            hint="give the parameter version: the folder's number",
+            subject="version",
+        )
+    store = open_store(spec.base_uri)
+    done = adopt(store, model, version, by=str(parameters.get("run_id", "")))
+    manifest = done.manifest
+    context.say(f"version {version}: {len(manifest.files)} files, digest {manifest.digest[:12]}")
+    details = {
+        "version": version,
+        "digest": manifest.digest,
+        "uri": f"{store.uri}/{Layout(model).version_prefix(version)}",
+        "variant": manifest.variant,
+        "already_adopted": done.already_adopted,
+    }
+    return StepOutput(metrics={"size_bytes": float(manifest.size_bytes)}, details=details)
