@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slipway import cli_sync
 from slipway.console import BuildProgress, console, errors, plan_tree, variants_table
 from slipway.errors import SlipwayError, TerminalError
 from slipway.spec.loader import load_spec, spec_files, spec_schema
@@ -259,6 +260,9 @@ def serve(context: typer.Context) -> None:
 
     with _clear_errors():
         raise typer.Exit(serve_main(context.args))
+
+
+cli_sync.register(app)
 
 
 def main() -> None:
