@@ -12,7 +12,7 @@ from slipway.serving.download import find_damage, sync
 from slipway.serving.layout import MANIFEST_NAME, parse_manifest, parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
     from pathlib import Path
     from typing import BinaryIO
 
@@ -84,11 +84,11 @@ class LocalVersions:
         self.ready.pop(version, None)
         self._set_aside(version)
 
-    def drop_staging(self, wanted: Iterable[Manifest] = ()) -> None:
+    def drop_staging(self, wanted: Collection[int] = ()) -> None:
         """Removes what is staged of all versions but these."""
-        kept = {self.staging(manifest).name for manifest in wanted}
         for child in self._own.iterdir():
-            if child.is_dir() and child.name not in kept:
+            version = parse_version(child.name.partition("-")[0].removeprefix("v"))
+            if child.is_dir() and version not in wanted:
                 shutil.rmtree(child, ignore_errors=True)
 
     def _set_aside(self, version: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.serving.channels import read_channel
 from slipway.serving.download import DamagedObject, Stopped, download_version
-from slipway.serving.layout import ChannelName, Layout, find_manifest
+from slipway.serving.layout import MANIFEST_NAME, ChannelName, Layout, find_manifest
 from slipway.serving.ledger import parse_ledger
 from slipway.serving.sync.in_use import versions_in_use
 from slipway.serving.sync.plan import surplus, wanted
@@ -133,8 +133,7 @@ class Follower:
         except TransientError as error:
             self._fail(0, "store", error)
         except TerminalError as error:
-            damaged = error.subject is not None and error.subject.endswith(".json")
-            self._fail(0, "ledger" if damaged else "store", error)
+            self._fail(0, "store" if "code" in error.details else "ledger", error)
         if self._known is not None and not self._stop.is_set():
             self._fetch(self._known)
             if self._prune_later:
@@ -173,8 +172,7 @@ class Follower:
         while not self._stop.is_set():
             versions = wanted(known.ledger, known.channels, self._policy.keep, known.missing)
             todo = [version for version in versions if not self._in_place(known, version)]
-            manifests = [known.manifests[v] for v in versions if v in known.manifests]
-            self._disk.drop_staging([m for m in manifests if m.version in todo])
+            self._disk.drop_staging(todo)
             missing = len(known.missing)
             for version in todo:
                 if self._stop.is_set():
@@ -197,13 +195,10 @@ class Follower:
             self._fetch_version(known, version)
         except Stopped:
             return
-        except DamagedObject as error:
-            self._fail(version, "corrupt", error)
-        except TerminalError as error:
-            newer = error.details.get("reason") == "newer_schema"
-            self._fail(version, "newer_schema" if newer else "manifest", error)
         except SlipwayError as error:
-            self._fail(version, "store", error)
+            self._fail(version, _kind(error), error)
+        except FileExistsError as error:
+            self._fail(version, "foreign", error)
         except OSError as error:
             full = error.errno in _FULL
             if full:
@@ -230,9 +225,7 @@ class Follower:
                 subject=Layout(self._model).manifest(version),
             )
         if self._disk.is_foreign(version):
-            raise FileExistsError(
-                errno.EEXIST, "is in the way and not the follower's", str(version)
-            )
+            raise FileExistsError(errno.EEXIST, "a folder of someone else is there", str(version))
         self._check_room(manifest)
         began = time.monotonic()
         download_version(
@@ -295,7 +288,7 @@ class Follower:
             return
         attempts = self._troubles[version].attempts + 1 if version in self._troubles else 1
         pause = min(self._policy.interval * 2 ** (attempts - 1), _LONGEST_PAUSE_SECONDS)
-        if kind in {"disk_full", "disk"}:
+        if kind in {"disk_full", "disk", "foreign"}:
             pause = 0.0  # asking the disk costs no request
         elif kind == "newer_schema":
             pause = float("inf")  # until the ledger changes, or this program does
@@ -310,3 +303,13 @@ class Follower:
             pending_versions=sum(1 for version in self.failures if version),
             free_bytes=self._disk.free_bytes(),
         )
+
+
+def _kind(error: SlipwayError) -> FailureKind:
+    if isinstance(error, DamagedObject):
+        return "corrupt"
+    if error.details.get("reason") == "newer_schema":
+        return "newer_schema"
+    subject = error.subject or ""
+    refused = "code" in error.details or isinstance(error, TransientError)
+    return "manifest" if subject.endswith(MANIFEST_NAME) and not refused else "store"
