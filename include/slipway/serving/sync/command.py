@@ -80,6 +80,7 @@ def follow(address: str, folder: Path, policy: Policy, host: str, port: int) -> 
 
     Raises:
         TerminalError: It cannot begin: the address, the folder or the port.
+        TransientError: It ended without having been asked to.
     """
     base, model = split_address(address)
     stop = _until_signal()
@@ -93,8 +94,16 @@ def follow(address: str, folder: Path, policy: Policy, host: str, port: int) -> 
         worker.start()
         while worker.is_alive() and not stop.is_set():
             worker.join(0.2)
+        crashed = not stop.is_set()
         stop.set()
         worker.join(_STOP_SECONDS)
+    if crashed:
+        disk.close()
+        raise TransientError(
+            f"The follower of {address} ended by itself.",
+            hint="Its error stands above; start it again.",
+            subject=address,
+        )
     _log.info("Stopped")
     if worker.is_alive():
         # It waits for a bucket that does not answer; nothing is half done that a restart minds.
