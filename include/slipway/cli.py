@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slipway import cli_sync
 from slipway.cli_base import (
     MODELS,
     JsonOption,
@@ -206,6 +207,9 @@ def serve(context: typer.Context) -> None:
 
     with clear_errors():
         raise typer.Exit(serve_main(context.args))
+
+
+cli_sync.register(app)
 
 
 def main() -> None:

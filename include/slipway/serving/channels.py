@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from slipway.errors import TerminalError
 from slipway.serving.layout import Digest, Layout, resolve
+from slipway.serving.ledger import note_channel
 from slipway.storage import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -120,8 +121,10 @@ def _write(store: Store, model: str, name: ChannelName, wanted: Channel) -> Chan
             # A write whose answer was lost fails its own retry: what is there now decides.
             current = read_channel(store, model, name)
         else:
-            return wanted
+            current = wanted
     if current is not None and _same_move(current, wanted):
+        # Also after a mover that was killed in between: its own retry makes up for it.
+        note_channel(store, model, name, current.generation)
         return current
     raise _too_late(model, name, wanted.generation - 1, current)
 

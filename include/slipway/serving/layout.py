@@ -164,6 +164,7 @@ def parse_manifest(data: bytes, subject: str) -> Manifest:
                 f"{SCHEMA_VERSION}.",
                 hint="Upgrade Slipway here to the release that published the version.",
                 subject=subject,
+                details={"reason": "newer_schema"},
             )
         return Manifest.model_validate_json(data)
     except ValidationError as error:

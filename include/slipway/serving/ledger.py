@@ -38,13 +38,23 @@ class LedgerEntry(BaseModel):
 
 
 class Ledger(BaseModel):
-    """Every version that a model ever had."""
+    """Every version that a model ever had.
+
+    It changes with whatever a follower must know, so that asking for this one object is enough.
+
+    Attributes:
+        generation: Every change adds one.
+        next_version: The number of the next content.
+        versions: By number.
+        channels: The generation of each channel as it was last moved.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     generation: int = 0
     next_version: int = Field(default=1, ge=1)
     versions: dict[int, LedgerEntry] = Field(default_factory=dict)
+    channels: dict[str, int] = Field(default_factory=dict)
 
     def version_of(self, digest: str) -> int | None:
         """The living version that is bound to this content; None if there is none."""
@@ -60,10 +70,12 @@ class Ledger(BaseModel):
     def allocated(self, digest: str) -> Ledger:
         """This ledger with the next number bound to the content."""
         entry = LedgerEntry(digest=digest, state="allocated")
-        return Ledger(
-            generation=self.generation + 1,
-            next_version=self.next_version + 1,
-            versions={**self.versions, self.next_version: entry},
+        return self.model_copy(
+            update={
+                "generation": self.generation + 1,
+                "next_version": self.next_version + 1,
+                "versions": {**self.versions, self.next_version: entry},
+            }
         )
 
     def bound(self, version: int, digest: str) -> Ledger:
@@ -188,6 +200,42 @@ def skip_numbers(store: Store, model: str, taken: int) -> None:
     _move(store, model, change)
 
 
+def note_channel(store: Store, model: str, channel: str, generation: int) -> None:
+    """Notes that a channel has moved, for those who follow the ledger; a second call does nothing.
+
+    Raises:
+        TransientError: Too many others wrote at the same time.
+    """
+
+    def change(ledger: Ledger) -> Ledger:
+        if ledger.channels.get(channel, 0) >= generation:
+            return ledger
+        return ledger.model_copy(
+            update={
+                "generation": ledger.generation + 1,
+                "channels": {**ledger.channels, channel: generation},
+            }
+        )
+
+    _move(store, model, change)
+
+
+def parse_ledger(data: bytes, subject: str) -> Ledger:
+    """Reads a ledger.
+
+    Raises:
+        TerminalError: It is damaged.
+    """
+    try:
+        return Ledger.model_validate_json(data)
+    except ValidationError as error:
+        raise TerminalError(
+            f"The ledger {subject} is damaged ({error.error_count()} problems).",
+            hint="Restore it from a backup; without it version numbers could be used twice.",
+            subject=subject,
+        ) from None
+
+
 def _move(store: Store, model: str, change: Callable[[Ledger], Ledger]) -> Ledger:
     path = Layout(model).ledger
     for _ in range(_ROUNDS):
@@ -214,14 +262,7 @@ def _read(store: Store, model: str) -> tuple[Ledger, str | None]:
     found = store.get(path)
     if found is None:
         return Ledger(next_version=_first_free(store, model)), None
-    try:
-        return Ledger.model_validate_json(found.data), found.etag
-    except ValidationError as error:
-        raise TerminalError(
-            f"The ledger {store.uri}/{path} is damaged ({error.error_count()} problems).",
-            hint="Restore it from a backup; without it version numbers could be used twice.",
-            subject=path,
-        ) from None
+    return parse_ledger(found.data, f"{store.uri}/{path}"), found.etag
 
 
 def _first_free(store: Store, model: str) -> int:

@@ -9,7 +9,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 from slipway.errors import TerminalError
-from slipway.storage.base import Commit, ObjectInfo, PreconditionFailed, Store, StoredObject
+from slipway.storage.base import (
+    UNCHANGED,
+    Commit,
+    ObjectInfo,
+    PreconditionFailed,
+    Store,
+    StoredObject,
+    Unchanged,
+)
 from slipway.storage.credentials import StoreCredentials
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ SCHEMES = {
 
 __all__ = [
     "SCHEMES",
+    "UNCHANGED",
     "Commit",
     "Credentials",
     "ObjectInfo",
@@ -33,6 +42,7 @@ __all__ = [
     "Store",
     "StoreCredentials",
     "StoredObject",
+    "Unchanged",
     "open_store",
 ]
 

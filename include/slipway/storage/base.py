@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from slipway.errors import TerminalError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -37,6 +38,15 @@ class StoredObject:
 
     data: bytes
     etag: str
+
+
+class Unchanged(Enum):
+    """The answer to a conditional read of an object that is as it was."""
+
+    UNCHANGED = auto()
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,27 @@ class Store(ABC):
     @abstractmethod
     def get(self, path: str) -> StoredObject | None:
         """Reads a whole object into memory; None if there is none."""
+
+    def get_if_changed(self, path: str, etag: str) -> StoredObject | Unchanged | None:
+        """Reads an object unless it still has this etag: one request, in either case.
+
+        Args:
+            path: Where.
+            etag: As an earlier read returned it.
+
+        Returns:
+            `UNCHANGED`, the object as it is now, or None if there is none.
+        """
+        found = self.get(path)
+        return UNCHANGED if found is not None and found.etag == etag else found
+
+    @abstractmethod
+    def read_blocks(self, path: str) -> Iterator[bytes]:
+        """Reads an object block by block, in order, a few MiB in memory at a time.
+
+        Raises:
+            TerminalError: There is no such object.
+        """
 
     @abstractmethod
     def put(

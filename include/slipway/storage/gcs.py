@@ -18,6 +18,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from slipway.errors import TerminalError
 from slipway.storage.base import (
+    UNCHANGED,
     ObjectInfo,
     PreconditionFailed,
     Store,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slipway.content import FileEntry
-    from slipway.storage.base import Commit
+    from slipway.storage.base import Commit, Unchanged
 
 _NO_SIDE_REQUESTS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -102,6 +103,42 @@ class GcsStore(Store):
                 return None
             return StoredObject(data, str(blob.generation))
 
+    def get_if_changed(self, path: str, etag: str) -> StoredObject | Unchanged | None:
+        """See `Store`."""
+        with self._asking("read", path):
+            blob = self._blob(path)
+            try:
+                data = blob.download_as_bytes(
+                    checksum="crc32c", if_generation_not_match=int(etag), **_CALL
+                )
+            except api.NotModified:
+                return UNCHANGED
+            except api.NotFound as error:
+                self._refuse_missing_bucket(error)
+                return None
+            return StoredObject(data, str(blob.generation))
+
+    def read_blocks(self, path: str) -> Iterator[bytes]:
+        """See `Store`. One request for each 16 MiB, all of the same generation."""
+        with self._asking("read", path):
+            blob, start, generation = self._blob(path), 0, None
+            while True:
+                end = start + _CHUNK_BYTES - 1
+                try:
+                    block = blob.download_as_bytes(
+                        start=start, end=end, if_generation_match=generation, **_CALL
+                    )
+                except api.RequestRangeNotSatisfiable:
+                    return
+                except api.NotFound as error:
+                    self._refuse_missing_bucket(error)
+                    raise no_such_object(self.uri, path) from None
+                generation = blob.generation
+                start += len(block)
+                yield block
+                if len(block) < _CHUNK_BYTES:
+                    return
+
     def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
     ) -> str:
@@ -128,11 +165,16 @@ class GcsStore(Store):
             found = self._client.list_blobs(
                 self._name,
                 prefix=self._below(prefix),
-                fields="items(name,size,generation),nextPageToken",
+                fields="items(name,size,generation,updated),nextPageToken",
                 **_CALL,
             )
             infos = [
-                ObjectInfo(blob.name.removeprefix(self._base), blob.size, str(blob.generation))
+                ObjectInfo(
+                    blob.name.removeprefix(self._base),
+                    blob.size,
+                    str(blob.generation),
+                    blob.updated,
+                )
                 for blob in found
             ]
         return sorted(infos, key=lambda info: info.path)

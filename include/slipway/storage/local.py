@@ -90,6 +90,16 @@ class LocalStore(Store):
                 raise
             return StoredObject(data, bytes_digest(data))
 
+    def read_blocks(self, path: str) -> Iterator[bytes]:
+        """See `Store`."""
+        source = self._file(path)
+        with self._asking("read", path):
+            if not source.is_file():
+                raise no_such_object(self.uri, path)
+            with source.open("rb") as stream:
+                while block := stream.read(_BLOCK_BYTES):
+                    yield block
+
     def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
     ) -> str:

@@ -16,11 +16,13 @@ from obstore import exceptions, store
 
 from slipway.errors import SlipwayError, TerminalError
 from slipway.storage.base import (
+    UNCHANGED,
     Commit,
     ObjectInfo,
     PreconditionFailed,
     Store,
     StoredObject,
+    Unchanged,
     changed_file,
     clean_path,
     no_such_object,
@@ -54,6 +56,7 @@ _PARALLEL_FILES = 8
 # S3 wants parts of 5 MiB at least; smaller files go in one request.
 _PART_BYTES = 8 << 20
 _PARALLEL_PARTS = 4
+_READ_BYTES = 1 << 20
 
 
 def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:
@@ -101,6 +104,31 @@ class S3Store(Store):
                 refuse_missing_bucket(error)
                 return None
             return StoredObject(data, found.meta["e_tag"] or "")
+
+    def get_if_changed(self, path: str, etag: str) -> StoredObject | Unchanged | None:
+        """See `Store`."""
+        with self._asking("read", path):
+            try:
+                options: obstore.GetOptions = {"if_none_match": etag}
+                found = obstore.get(self._bucket, clean_path(path), options=options)
+                data = bytes(found.bytes())
+            except exceptions.NotModifiedError:
+                return UNCHANGED
+            except FileNotFoundError as error:
+                refuse_missing_bucket(error)
+                return None
+            return StoredObject(data, found.meta["e_tag"] or "")
+
+    def read_blocks(self, path: str) -> Iterator[bytes]:
+        """See `Store`."""
+        with self._asking("read", path):
+            try:
+                found = obstore.get(self._bucket, clean_path(path))
+            except FileNotFoundError as error:
+                refuse_missing_bucket(error)
+                raise no_such_object(self.uri, path) from None
+            for block in found.stream(_READ_BYTES):
+                yield bytes(block)
 
     def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None

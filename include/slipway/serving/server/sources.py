@@ -11,12 +11,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from slipway.content import bytes_digest, file_digest
+from slipway.content import bytes_digest
 from slipway.errors import TerminalError
 from slipway.serving.server.status import StatusError
 
 if TYPE_CHECKING:
-    from slipway.content import FileEntry
     from slipway.serving.layout import Manifest
     from slipway.storage import Store
 
@@ -120,6 +119,7 @@ class PublishedVersions:
                 manifest says.
             SlipwayError: The bucket cannot be read.
         """
+        from slipway.serving.download import find_damage
         from slipway.serving.layout import find_manifest
 
         manifest = find_manifest(self._store, self._model, version)
@@ -127,7 +127,7 @@ class PublishedVersions:
             raise StatusError("NOT_FOUND", f"{self._model} {version} has no manifest any more")
         ready = self._cache / f"v{version}-{manifest.digest[:16]}"
         with self._lock:
-            if not ready.is_dir() or _damaged(ready, manifest):
+            if not ready.is_dir() or find_damage(ready, manifest):
                 shutil.rmtree(ready, ignore_errors=True)
                 self._download(manifest, ready)
             self._users[version] += 1
@@ -142,26 +142,14 @@ class PublishedVersions:
                 shutil.rmtree(self._folders.pop(version), ignore_errors=True)
 
     def _download(self, manifest: Manifest, ready: Path) -> None:
-        from slipway.serving.layout import Layout
-        from slipway.storage.base import clean_path
+        from slipway.serving.download import DamagedObject, download_version
 
         partial = self._cache / f"partial-{uuid.uuid4().hex}"
-        prefix = Layout(self._model).version_prefix(manifest.version)
         try:
-            partial.mkdir(parents=True)
-            for entry in manifest.files:
-                # A manifest from elsewhere must not write outside the cache.
-                target = partial / clean_path(entry.path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._store.download(f"{prefix}/{entry.path}", target)
-            damaged = _damaged(partial, manifest)
-            if damaged:
-                raise StatusError(
-                    "DATA_LOSS",
-                    f"{self._store.uri}/{prefix}/{damaged} is not what its manifest says: "
-                    "size or sha256 differ. The version is refused; publish the model again.",
-                )
+            download_version(self._store, manifest, partial)
             partial.rename(ready)
+        except DamagedObject as error:
+            raise StatusError("DATA_LOSS", error.message) from None
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -179,15 +167,3 @@ def open_source(base_path: str, cache_root: Path) -> VersionSource:
     if "://" not in base_path:
         return LocalFolder(Path(base_path))
     return PublishedVersions(base_path, cache_root / bytes_digest(base_path.encode())[:16])
-
-
-def _damaged(folder: Path, manifest: Manifest) -> str | None:
-    """The first file that is not as listed, None if all are."""
-    return next((entry.path for entry in manifest.files if not _matches(folder, entry)), None)
-
-
-def _matches(folder: Path, entry: FileEntry) -> bool:
-    file = folder / entry.path
-    if not file.is_file() or file.stat().st_size != entry.size:
-        return False
-    return file_digest(file) == entry.sha256

@@ -1,0 +1,123 @@
+"""The process: signals, pages, exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from slipway.errors import SlipwayError, TerminalError, TransientError
+from slipway.serving.sync.disk import LocalVersions
+from slipway.serving.sync.follower import Follower
+from slipway.serving.sync.health import Pages
+from slipway.serving.sync.metrics import Metrics
+from slipway.storage import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+
+    from slipway.serving.sync.follower import Policy
+
+_log = logging.getLogger(__name__)
+
+# Longer than any poll of a healthy bucket: what a silent one may take, several times.
+_STUCK_SECONDS = 300.0
+_STOP_SECONDS = 5.0
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Splits ``s3://bucket/prefix/model`` into base URI and model.
+
+    Raises:
+        TerminalError: It names no model.
+    """
+    base, _, model = address.rstrip("/").rpartition("/")
+    if not model or not (base.partition("://")[2] if "://" in address else base):
+        raise TerminalError(
+            f"{address} names no model.",
+            hint="Write s3://bucket/prefix/model.",
+            subject="address",
+        )
+    return base, model
+
+
+def sync_once(address: str, folder: Path, policy: Policy) -> None:
+    """Brings the folder in step and returns, as an init container does.
+
+    Raises:
+        SlipwayError: Something wanted could not be had; the rest is in place.
+    """
+    base, model = split_address(address)
+    disk = LocalVersions(folder)
+    try:
+        follower = Follower(open_store(base), model, disk, policy, Metrics(), _until_signal())
+        if follower.poll():
+            return
+        if not follower.failures:
+            raise TransientError(
+                "Stopped before everything was in place.",
+                hint="Start it again: what is on the disk is not downloaded again.",
+                subject=model,
+            )
+        version, error = next(iter(sorted(follower.failures.items(), reverse=True)))
+        if isinstance(error, SlipwayError):
+            raise error
+        raise TransientError(
+            f"Version {version} of {model} cannot be put on the disk: {error}.",
+            hint="Make room, then start it again.",
+            subject=str(folder),
+        ) from error
+    finally:
+        disk.close()
+
+
+def follow(address: str, folder: Path, policy: Policy, host: str, port: int) -> None:
+    """Follows until SIGTERM or SIGINT.
+
+    Raises:
+        TerminalError: It cannot begin: the address, the folder or the port.
+        TransientError: It ended without having been asked to.
+    """
+    base, model = split_address(address)
+    stop = _until_signal()
+    disk = LocalVersions(folder)
+    metrics = Metrics()
+    follower = Follower(open_store(base), model, disk, policy, metrics, stop)
+    stuck = _STUCK_SECONDS + 2 * policy.interval
+    worker = threading.Thread(target=follower.run, name="follower", daemon=True)
+    with Pages(host, port, metrics, stuck) as pages:
+        _log.info("Following %s in %s; pages on port %d", address, folder, pages.port)
+        worker.start()
+        while worker.is_alive() and not stop.is_set():
+            worker.join(0.2)
+        crashed = not stop.is_set()
+        stop.set()
+        worker.join(_STOP_SECONDS)
+    if crashed:
+        disk.close()
+        raise TransientError(
+            f"The follower of {address} ended by itself.",
+            hint="Its error stands above; start it again.",
+            subject=address,
+        )
+    _log.info("Stopped")
+    if worker.is_alive():
+        # It waits for a bucket that does not answer; nothing is half done that a restart minds.
+        sys.stderr.flush()
+        os._exit(0)
+    disk.close()
+
+
+def _until_signal() -> threading.Event:
+    asked = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return asked

@@ -1,0 +1,145 @@
+"""The local side: version folders that a server reads, and what is staged beside them."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import shutil
+from typing import TYPE_CHECKING
+
+from slipway.errors import SlipwayError, TerminalError
+from slipway.serving.download import find_damage, sync
+from slipway.serving.layout import MANIFEST_NAME, parse_manifest, parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from slipway.serving.layout import Manifest
+
+_log = logging.getLogger(__name__)
+
+# No model server takes the name for a version's.
+_OWN = ".slipway-sync"
+
+
+class LocalVersions:
+    """A folder of versions that a model server reads; every one in it is whole.
+
+    Numeric folders without a manifest belong to someone else and are never touched.
+
+    Args:
+        folder: What the server is given as its base path; made if it is missing.
+
+    Attributes:
+        ready: The manifests of the versions that are in place, by number.
+
+    Raises:
+        TerminalError: Another process keeps this folder, or it cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ready: dict[int, Manifest] = {}
+        self._own = folder / _OWN
+        self._lock = self._take_lock()
+        self._clean()
+        self._scan()
+
+    def close(self) -> None:
+        """Lets another process have the folder."""
+        self._lock.close()
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be written to the file system of the folder."""
+        return shutil.disk_usage(self.folder).free
+
+    def staging(self, manifest: Manifest) -> Path:
+        """Where a version is gathered; the same folder after a restart."""
+        return self._own / f"v{manifest.version}-{manifest.digest[:16]}"
+
+    def staged_bytes(self, manifest: Manifest) -> int:
+        """Bytes of a version that are in its staging folder already."""
+        staging = self.staging(manifest)
+        files = (staging / entry.path for entry in manifest.files)
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    def is_foreign(self, version: int) -> bool:
+        """Whether a folder of this number is there that no follower made."""
+        folder = self.folder / str(version)
+        return folder.exists() and not (folder / MANIFEST_NAME).is_file()
+
+    def expose(self, manifest: Manifest) -> None:
+        """Renames the complete staging folder of a version into place."""
+        target = self.folder / str(manifest.version)
+        if target.exists():
+            self._set_aside(manifest.version)
+        self.staging(manifest).rename(target)
+        sync(self.folder)
+        self.ready[manifest.version] = manifest
+
+    def remove(self, version: int) -> None:
+        """Takes a version away: as one, before any of its files goes."""
+        self.ready.pop(version, None)
+        self._set_aside(version)
+
+    def drop_staging(self, wanted: Collection[int] = ()) -> None:
+        """Removes what is staged of all versions but these."""
+        for child in self._own.iterdir():
+            version = parse_version(child.name.partition("-")[0].removeprefix("v"))
+            if child.is_dir() and version not in wanted:
+                shutil.rmtree(child, ignore_errors=True)
+
+    def _set_aside(self, version: int) -> None:
+        aside = self._own / f"removed-{version}"
+        shutil.rmtree(aside, ignore_errors=True)
+        (self.folder / str(version)).rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _take_lock(self) -> BinaryIO:
+        try:
+            self._own.mkdir(parents=True, exist_ok=True)
+            lock = (self._own / "lock").open("wb")
+        except OSError as error:
+            raise TerminalError(
+                f"Cannot write to {self.folder}: {error.strerror}.",
+                hint="Give this user the right to write there, or name another folder.",
+                subject=str(self.folder),
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise TerminalError(
+                f"Another process keeps {self.folder} in step already.",
+                hint="Stop it first, or give each model a folder of its own.",
+                subject=str(self.folder),
+            ) from None
+        return lock
+
+    def _clean(self) -> None:
+        """A killed process may have been removing; what it was gathering is of use."""
+        for child in self._own.glob("removed-*"):
+            shutil.rmtree(child, ignore_errors=True)
+        for partial in self._own.glob("v*/**/*.partial"):
+            if partial.is_file():
+                partial.unlink()
+
+    def _scan(self) -> None:
+        for child in sorted(self.folder.iterdir()):
+            version = parse_version(child.name)
+            marker = child / MANIFEST_NAME
+            if version is None or not marker.is_file() or child.is_symlink():
+                continue
+            try:
+                manifest = parse_manifest(marker.read_bytes(), str(marker))
+                damaged = find_damage(child, manifest)
+            except SlipwayError as error:
+                _log.warning("%s", error)
+                continue
+            if damaged is None and manifest.version == version:
+                self.ready[version] = manifest
+            else:
+                _log.warning("%s is damaged (%s); it is taken away", child, damaged)
+                self.remove(version)

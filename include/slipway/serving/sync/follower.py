@@ -1,0 +1,315 @@
+"""One follower: what the bucket says is brought to the disk, a poll at a time."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, get_args
+
+from slipway.errors import SlipwayError, TerminalError, TransientError
+from slipway.serving.channels import read_channel
+from slipway.serving.download import DamagedObject, Stopped, download_version
+from slipway.serving.layout import MANIFEST_NAME, ChannelName, Layout, find_manifest
+from slipway.serving.ledger import parse_ledger
+from slipway.serving.sync.in_use import versions_in_use
+from slipway.serving.sync.plan import surplus, wanted
+from slipway.storage import UNCHANGED
+
+if TYPE_CHECKING:
+    import threading
+
+    from slipway.serving.layout import Manifest
+    from slipway.serving.ledger import Ledger
+    from slipway.serving.sync.disk import LocalVersions
+    from slipway.serving.sync.metrics import FailureKind, Metrics
+    from slipway.storage import Store
+
+_log = logging.getLogger(__name__)
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Blocks, folders and the manifest need room beside the files.
+_RESERVE_BYTES = 1 << 20
+_LONGEST_PAUSE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How to follow.
+
+    Attributes:
+        keep: How many of the newest versions to have; at least 1.
+        interval: Seconds between two polls.
+        reserve_bytes: What is left free on the disk.
+        status_url: Of the model server that reads the folder; None if there is none to ask.
+    """
+
+    keep: int = 2
+    interval: float = 10.0
+    reserve_bytes: int = _RESERVE_BYTES
+    status_url: str | None = None
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """A version that could not be had, and when to try again."""
+
+    error: Exception
+    attempts: int
+    not_before: float
+
+
+@dataclass(slots=True)
+class _Known:
+    """The bucket as it was last read."""
+
+    ledger: Ledger
+    etag: str
+    channels: frozenset[int]
+    manifests: dict[int, Manifest] = field(default_factory=dict)
+    missing: set[int] = field(default_factory=set)
+
+
+class Follower:
+    """Keeps the folder of one model in step with the bucket.
+
+    The model's ledger changes with every version that is published or removed and with every move
+    of a channel. An idle poll is one conditional read of it.
+
+    Args:
+        store: Open at the base URI.
+        model: The model's name.
+        disk: Where versions are put.
+        policy: How to follow.
+        metrics: What counts.
+        stop: Ends a download at its next block.
+
+    Attributes:
+        failures: What stands in the way now, by version; 0 for what is about no version.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        model: str,
+        disk: LocalVersions,
+        policy: Policy,
+        metrics: Metrics,
+        stop: threading.Event,
+    ) -> None:
+        self._store = store
+        self._model = model
+        self._disk = disk
+        self._policy = policy
+        self._metrics = metrics
+        self._stop = stop
+        self._known: _Known | None = None
+        self._troubles: dict[int, _Trouble] = {}
+        self._prune_later = False
+        self.failures: dict[int, Exception] = {}
+        self._show()
+
+    def run(self) -> None:
+        """Polls until it is stopped."""
+        while not self._stop.is_set():
+            began = time.monotonic()
+            self.poll()
+            self._stop.wait(max(0.0, self._policy.interval - (time.monotonic() - began)))
+
+    def poll(self) -> bool:
+        """Looks once, and does what is to be done.
+
+        Returns:
+            Whether everything wanted is in place.
+        """
+        asked = self._store.requests
+        self._metrics.add("polls_total")
+        self.failures = {}
+        try:
+            if self._look():
+                self._troubles.clear()
+                self._prune_later = True
+        except TransientError as error:
+            self._fail(0, "store", error)
+        except TerminalError as error:
+            self._fail(0, "store" if "code" in error.details else "ledger", error)
+        if self._known is not None and not self._stop.is_set():
+            self._fetch(self._known)
+            if self._prune_later:
+                self._prune(self._known)
+        self._metrics.add("store_requests_total", self._store.requests - asked)
+        self._show()
+        if not self.failures and not self._stop.is_set():
+            self._metrics.succeed()
+            return True
+        return False
+
+    def _look(self) -> bool:
+        """Reads the ledger if it changed, and then the channels; says whether it did."""
+        path = Layout(self._model).ledger
+        known = self._known
+        found = (
+            self._store.get(path) if known is None else self._store.get_if_changed(path, known.etag)
+        )
+        if found is UNCHANGED:
+            return False
+        if found is None:
+            raise TransientError(
+                f"Nothing is published at {self._store.uri}/{self._model}.",
+                hint="Publish the model first, or correct the address.",
+                subject=self._model,
+            )
+        ledger = parse_ledger(found.data, f"{self._store.uri}/{path}")
+        # Read after the ledger: a channel that moves later changes the ledger once more.
+        names: tuple[ChannelName, ...] = get_args(ChannelName)
+        channels = (read_channel(self._store, self._model, name) for name in names)
+        pointed_to = frozenset(c.version for c in channels if c is not None and c.version)
+        self._known = _Known(ledger, found.etag, pointed_to)
+        return True
+
+    def _fetch(self, known: _Known) -> None:
+        while not self._stop.is_set():
+            versions = wanted(known.ledger, known.channels, self._policy.keep, known.missing)
+            todo = [version for version in versions if not self._in_place(known, version)]
+            self._disk.drop_staging(todo)
+            missing = len(known.missing)
+            for version in todo:
+                if self._stop.is_set():
+                    return
+                self._try_version(known, version)
+            if len(known.missing) == missing:  # or else older ones take their place
+                return
+
+    def _in_place(self, known: _Known, version: int) -> bool:
+        ready = self._disk.ready.get(version)
+        entry = known.ledger.versions.get(version)
+        return ready is not None and (entry is None or entry.digest == ready.digest)
+
+    def _try_version(self, known: _Known, version: int) -> None:
+        trouble = self._troubles.get(version)
+        if trouble is not None and time.monotonic() < trouble.not_before:
+            self.failures[version] = trouble.error
+            return
+        try:
+            self._fetch_version(known, version)
+        except Stopped:
+            return
+        except SlipwayError as error:
+            self._fail(version, _kind(error), error)
+        except FileExistsError as error:
+            self._fail(version, "foreign", error)
+        except OSError as error:
+            full = error.errno in _FULL
+            if full:
+                self._disk.drop_staging()  # others need the room, too
+            self._fail(version, "disk_full" if full else "disk", error)
+        else:
+            self._troubles.pop(version, None)
+
+    def _fetch_version(self, known: _Known, version: int) -> None:
+        manifest = known.manifests.get(version)
+        if manifest is None:
+            manifest = find_manifest(self._store, self._model, version)
+            if manifest is None:
+                known.missing.add(version)
+                return
+            known.manifests[version] = manifest
+        entry = known.ledger.versions.get(version)
+        if entry is not None and entry.digest != manifest.digest:
+            del known.manifests[version]
+            raise TerminalError(
+                f"Version {version} of {self._model} holds {manifest.digest[:12]}, but the ledger "
+                f"says {entry.digest[:12]}.",
+                hint="Its ledger was restored or edited: publish the model again.",
+                subject=Layout(self._model).manifest(version),
+            )
+        if self._disk.is_foreign(version):
+            raise FileExistsError(errno.EEXIST, "a folder of someone else is there", str(version))
+        self._check_room(manifest)
+        began = time.monotonic()
+        download_version(
+            self._store,
+            manifest,
+            self._disk.staging(manifest),
+            stop=self._stop,
+            received=lambda count: self._metrics.add("downloaded_bytes_total", count),
+        )
+        self._disk.expose(manifest)
+        self._metrics.add("downloaded_versions_total")
+        _log.info(
+            "%s %d is in place: %.1f MB in %.1f s",
+            self._model,
+            version,
+            manifest.size_bytes / 1e6,
+            time.monotonic() - began,
+        )
+
+    def _check_room(self, manifest: Manifest) -> None:
+        needed = manifest.size_bytes - self._disk.staged_bytes(manifest)
+        free = self._disk.free_bytes()
+        if needed + self._policy.reserve_bytes > free:
+            raise OSError(
+                errno.ENOSPC,
+                f"version {manifest.version} needs {needed} bytes, {free} are free",
+                str(self._disk.folder),
+            )
+
+    def _prune(self, known: _Known) -> None:
+        ready = self._disk.ready
+        keep = self._policy.keep
+        going = surplus(known.ledger, known.channels, keep, ready, ())
+        if going and self._policy.status_url is not None:
+            try:
+                in_use = versions_in_use(self._policy.status_url)
+            except TransientError as error:
+                self._fail(0, "server", error)
+                return
+            going = surplus(known.ledger, known.channels, keep, ready, in_use)
+            self._prune_later = bool(in_use & set(ready) - set(going))
+        else:
+            self._prune_later = False
+        for version in going:
+            try:
+                self._disk.remove(version)
+            except OSError as error:
+                self._fail(version, "disk", error)
+                self._prune_later = True
+                continue
+            self._metrics.add("removed_versions_total")
+            _log.info("%s %d is removed", self._model, version)
+
+    def _fail(self, version: int, kind: FailureKind, error: Exception) -> None:
+        self.failures[version] = error
+        self._metrics.fail(kind)
+        where = f"{self._model} {version}" if version else self._model
+        _log.warning("%s: %s: %s", where, kind, error)
+        if not version:
+            return
+        attempts = self._troubles[version].attempts + 1 if version in self._troubles else 1
+        pause = min(self._policy.interval * 2 ** (attempts - 1), _LONGEST_PAUSE_SECONDS)
+        if kind in {"disk_full", "disk", "foreign"}:
+            pause = 0.0  # asking the disk costs no request
+        elif kind == "newer_schema":
+            pause = float("inf")  # until the ledger changes, or this program does
+        self._troubles[version] = _Trouble(error, attempts, time.monotonic() + pause)
+
+    def _show(self) -> None:
+        ready = self._disk.ready
+        self._metrics.set(
+            versions=len(ready),
+            bytes=sum(manifest.size_bytes for manifest in ready.values()),
+            newest_version=max(ready, default=0),
+            pending_versions=sum(1 for version in self.failures if version),
+            free_bytes=self._disk.free_bytes(),
+        )
+
+
+def _kind(error: SlipwayError) -> FailureKind:
+    if isinstance(error, DamagedObject):
+        return "corrupt"
+    if error.details.get("reason") == "newer_schema":
+        return "newer_schema"
+    subject = error.subject or ""
+    refused = "code" in error.details or isinstance(error, TransientError)
+    return "manifest" if subject.endswith(MANIFEST_NAME) and not refused else "store"

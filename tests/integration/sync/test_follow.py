@@ -1,0 +1,236 @@
+"""What a follower makes of a bucket."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from slipway.content import tree_digest
+from slipway.errors import TerminalError
+from slipway.serving.channels import clear_channel, move_channel
+from slipway.serving.download import download_version
+from slipway.serving.layout import Layout, resolve
+from slipway.serving.ledger import mark, read_ledger
+from slipway.serving.sync.disk import LocalVersions
+from slipway.serving.sync.follower import Policy
+from support.following import MODEL, following, publish_model
+from support.http import answering
+from support.models import write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from slipway.storage import Store
+
+LAYOUT = Layout(MODEL)
+WEIGHTS = "variables/variables.data-00000-of-00001"
+
+
+def publish_seed(store: Store, tmp_path: Path, seed: int) -> int:
+    return publish_model(store, write_model(tmp_path / "m", seed=seed))
+
+
+def point(store: Store, version: int, generation: int = 0) -> None:
+    digest = resolve(store, MODEL, version).digest
+    move_channel(
+        store, MODEL, "stable", version=version, digest=digest, expected_generation=generation
+    )
+
+
+def test_a_new_version_is_in_place_after_one_poll(store: Store, tmp_path: Path):
+    with following(store, tmp_path / "served") as made:
+        assert not made.poll()
+        assert publish_seed(store, tmp_path, 1) == 1
+        assert made.poll()
+        assert made.versions == {1}
+        published = tmp_path / "served/1"
+        (published / "slipway.json").unlink()
+        assert tree_digest(published) == resolve(store, MODEL, 1).digest
+
+
+def test_an_idle_poll_asks_once_however_much_there_is(store: Store, tmp_path: Path):
+    for seed in range(5):
+        publish_seed(store, tmp_path, seed)
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+        before = store.requests
+        assert made.poll()
+        assert store.requests - before == 1
+
+
+def test_the_last_versions_and_those_of_channels_stay(store: Store, tmp_path: Path):
+    for seed in (1, 2):
+        publish_seed(store, tmp_path, seed)
+    point(store, 1)
+    with following(store, tmp_path / "served") as made:
+        made.poll()
+        for seed in (3, 4):
+            publish_seed(store, tmp_path, seed)
+            made.poll()
+        assert made.versions == {1, 3, 4}
+        # A moved channel is news by itself, also when it points to what is not here any more.
+        point(store, 2, generation=1)
+        assert made.poll()
+        assert made.versions == {2, 3, 4}
+        clear_channel(store, MODEL, "stable", expected_generation=2)
+        assert made.poll()
+        assert made.versions == {3, 4}
+
+
+def test_what_the_server_uses_is_not_deleted(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    status = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}
+    pages = {"/v1/models/digits": (200, json.dumps(status).encode())}
+    with answering(pages) as server:
+        policy = Policy(
+            keep=1, interval=0.01, reserve_bytes=0, status_url=f"{server.url}/v1/models/digits"
+        )
+        with following(store, tmp_path / "served", policy) as made:
+            made.poll()
+            publish_seed(store, tmp_path, 2)
+            assert made.poll()
+            assert made.versions == {1, 2}
+            pages["/v1/models/digits"] = (500, b"")
+            assert not made.poll()
+            assert made.metrics.value("server") == 1
+            assert made.versions == {1, 2}
+            status["model_version_status"][0]["state"] = "END"
+            pages["/v1/models/digits"] = (200, json.dumps(status).encode())
+            before = store.requests
+            assert made.poll()
+            assert made.versions == {2}
+            assert store.requests - before == 1
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "longer", "missing"])
+def test_a_damaged_object_is_refused_and_the_old_version_stays(
+    store: Store, tmp_path: Path, damage: str
+):
+    publish_seed(store, tmp_path, 1)
+    with following(store, tmp_path / "served") as made:
+        made.poll()
+        path = f"{LAYOUT.version_prefix(publish_seed(store, tmp_path, 2))}/{WEIGHTS}"
+        found = store.get(path)
+        assert found is not None
+        data = found.data
+        if damage == "missing":
+            store.delete(path)
+        else:
+            wrong = {
+                "flipped": bytes([data[0] ^ 1]) + data[1:],
+                "truncated": data[:-1],
+                "longer": data + b"x",
+            }
+            store.put(path, wrong[damage])
+        assert not made.poll()
+        assert made.versions == {1}
+        kind = "store" if damage == "missing" else "corrupt"
+        assert made.metrics.value(kind) == 1
+        assert WEIGHTS in str(made.follower.failures[2])
+        store.put(path, data)
+        publish_seed(store, tmp_path, 3)
+        assert made.poll()
+        assert made.versions == {2, 3}
+
+
+def test_a_manifest_of_a_newer_schema_is_refused_by_name_and_others_go_on(
+    store: Store, tmp_path: Path
+):
+    publish_seed(store, tmp_path, 1)
+    publish_seed(store, tmp_path, 2)
+    found = store.get(LAYOUT.manifest(2))
+    assert found is not None
+    store.put(
+        LAYOUT.manifest(2), json.dumps({**json.loads(found.data), "schema_version": 2}).encode()
+    )
+    with following(store, tmp_path / "served") as made:
+        assert not made.poll()
+        assert made.versions == {1}
+        assert made.metrics.value("newer_schema") == 1
+        assert "2/slipway.json has schema 2" in str(made.follower.failures[2])
+        before = store.requests
+        assert not made.poll()
+        assert store.requests - before == 1
+
+
+def test_a_removed_version_goes_once_another_is_there(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    publish_seed(store, tmp_path, 2)
+    with following(store, tmp_path / "served") as made:
+        made.poll()
+        mark(store, MODEL, 2, "removed")
+        store.discard(LAYOUT.version_prefix(2), commit="slipway.json")
+        assert made.poll()
+        assert made.versions == {1}
+
+
+def test_a_version_that_is_still_being_published_does_not_exist(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    found = store.get(LAYOUT.manifest(1))
+    assert found is not None
+    publish_seed(store, tmp_path, 2)
+    store.delete(LAYOUT.manifest(2))
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+        assert made.versions == {1}
+        assert read_ledger(store, MODEL).versions[2].state == "published"
+
+
+def test_a_restart_downloads_nothing_that_is_verified(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    with following(store, tmp_path / "served") as made:
+        made.poll()
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+        assert made.metrics.value("downloaded_bytes_total") == 0
+
+
+def test_a_restart_resumes_between_files(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    manifest = resolve(store, MODEL, 1)
+    disk = LocalVersions(tmp_path / "served")
+    staging = disk.staging(manifest)
+    disk.close()
+    # As a killed process leaves it: some files proven, one half written, one harmed since.
+    download_version(store, manifest, staging)
+    (staging / WEIGHTS).rename(staging / f"{WEIGHTS}.partial")
+    (staging / "fingerprint.pb").write_bytes(b"x" * 60)
+    sizes = {entry.path: entry.size for entry in manifest.files}
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+        received = made.metrics.value("downloaded_bytes_total")
+        assert received == sizes[WEIGHTS] + sizes["fingerprint.pb"]
+    (tmp_path / "served/1/slipway.json").unlink()
+    assert tree_digest(tmp_path / "served/1") == manifest.digest
+
+
+def test_a_copy_that_was_damaged_is_replaced_at_the_start(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    with following(store, tmp_path / "served") as made:
+        made.poll()
+    (tmp_path / "served/1/saved_model.pb").write_bytes(b"rot")
+    with following(store, tmp_path / "served") as made:
+        assert made.versions == set()
+        assert made.poll()
+        assert (tmp_path / "served/1/saved_model.pb").stat().st_size == 3_000
+
+
+def test_a_folder_of_someone_else_is_not_touched(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    foreign = tmp_path / "served/1"
+    foreign.mkdir(parents=True)
+    (foreign / "saved_model.pb").write_bytes(b"theirs")
+    with following(store, tmp_path / "served") as made:
+        assert not made.poll()
+        assert made.metrics.value("foreign") == 1
+    assert (foreign / "saved_model.pb").read_bytes() == b"theirs"
+
+
+def test_two_followers_of_one_folder_are_refused(tmp_path: Path):
+    disk = LocalVersions(tmp_path)
+    with pytest.raises(TerminalError, match="Another process"):
+        LocalVersions(tmp_path)
+    disk.close()
+    LocalVersions(tmp_path).close()
