@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from typer.testing import CliRunner
 
 from slipway.build import what_stopped
-from slipway.cli import app
+from slipway.cli.main import app
 from slipway.contracts import StepFailure, StepOutcome, StepRequest, StepResult
 from slipway.keys import step_key
 from slipway.spec.loader import load_spec

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from slipway.cli import app
+from slipway.cli.main import app
 from slipway.spec.loader import load_spec
 from slipway.spec.plan import plan_build, plan_rollout
 from slipway.spec.variants import ORIGINAL

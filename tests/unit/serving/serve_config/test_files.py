@@ -14,7 +14,7 @@ from google.protobuf import text_format  # noqa: TID253 - the real parser is the
 from tensorflow_serving.config import model_server_config_pb2  # noqa: TID253 - as above
 from typer.testing import CliRunner
 
-from slipway.cli import app
+from slipway.cli.main import app
 from slipway.errors import TerminalError
 from slipway.serving.serve_config.plan import Options, Plan, plan
 from slipway.serving.serve_config.render import files

@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from slipway.cli_base import JsonOption, SpecArgument, clear_errors, find_spec, print_json
+from slipway.cli.base import JsonOption, SpecArgument, clear_errors, find_spec, print_json
 from slipway.console import console, errors
 from slipway.errors import TerminalError
 from slipway.spec.loader import load_spec

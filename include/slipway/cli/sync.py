@@ -9,16 +9,12 @@ from typing import Annotated
 
 import typer
 
-from slipway.errors import SlipwayError
+from slipway.cli.base import clear_errors
 
-_EXIT = {"terminal": 1, "transient": 75}  # as in slipway.cli
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to the command line."""
-    app.command(name="sync")(sync)
+following = typer.Typer()
 
 
+@following.command()
 def sync(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     address: Annotated[str, typer.Argument(help="What to follow: s3://bucket/prefix/model.")],
     folder: Annotated[Path, typer.Argument(help="The base path of the model server.")],
@@ -57,11 +53,8 @@ def sync(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     policy = Policy(
         keep=keep, interval=interval, reserve_bytes=int(reserve_mb * 1e6), status_url=status_url
     )
-    try:
+    with clear_errors():
         if once:
             sync_once(address, folder.absolute(), policy)
         else:
             follow(address, folder.absolute(), policy, host, port)
-    except SlipwayError as error:
-        sys.stderr.write(f"{error.kind} error: {error.message}\n  -> {error.hint}\n")
-        raise typer.Exit(_EXIT[error.kind]) from None

@@ -1,18 +1,13 @@
-"""The command line: everything that Slipway does, without Airflow, from the same spec."""
+"""Commands that build a model and roll it out, without Airflow."""
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import UTC, datetime
-from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slipway import cli_sync
-from slipway.cli_base import (
-    MODELS,
+from slipway.cli.base import (
     JsonOption,
     SpecArgument,
     WorkspaceOption,
@@ -21,85 +16,19 @@ from slipway.cli_base import (
     find_spec,
     print_json,
 )
-from slipway.cli_serving import serving
-from slipway.cli_upkeep import upkeep
-from slipway.console import BuildProgress, console, errors, plan_tree, variants_table
-from slipway.errors import SlipwayError, TerminalError
-from slipway.requests import definition_module
-from slipway.spec.loader import load_spec, spec_files, spec_schema
-from slipway.spec.plan import plan_build, plan_rollout
+from slipway.console import BuildProgress, console, errors, variants_table
+from slipway.errors import TerminalError
+from slipway.spec.loader import load_spec
+from slipway.spec.plan import plan_build
 from slipway.workspace import Workspace, default_workspace
 
 if TYPE_CHECKING:
     from slipway.contracts import StepOutcome
 
-app = typer.Typer(
-    help="From TensorFlow training to healthy serving, declared in one YAML per model.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.add_typer(upkeep)
-app.add_typer(serving)
+building = typer.Typer()
 
 
-@app.command()
-def validate(
-    specs: Annotated[list[str] | None, typer.Argument(help="Default: every spec.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check specs: file, line and field of everything that is wrong."""
-    found: dict[str, list[str]] = {}
-    with clear_errors(as_json=as_json):
-        files = [find_spec(name) for name in specs or []] or spec_files(MODELS)
-    for file in files:
-        try:
-            definition_module(load_spec(file), file)
-        except SlipwayError as error:
-            found[file.stem] = error.details.get("problems", [f"{file}: {error.message}"])
-        else:
-            found[file.stem] = []
-    if as_json:
-        print_json(found)
-    for name, problems in found.items():
-        for problem in problems:
-            errors.print(f"[red]wrong[/] {problem}", highlight=False, soft_wrap=True)
-        if not problems and not as_json:
-            console.print(f"[green]valid[/] {name}")
-    if any(found.values()):
-        raise typer.Exit(1)
-
-
-@app.command()
-def plan(spec: SpecArgument, as_json: JsonOption = False) -> None:
-    """Show the graph of a model: build and rollout."""
-    with clear_errors(as_json=as_json):
-        model = load_spec(find_spec(spec))
-    graphs = {"build": plan_build(model), "rollout": plan_rollout(model)}
-    if as_json:
-        print_json(
-            {
-                name: [{"task_id": s.task_id, "step": s.step, "needs": s.needs} for s in steps]
-                for name, steps in graphs.items()
-            }
-        )
-        return
-    for name, steps in graphs.items():
-        console.print(plan_tree(f"{model.model}__{name}", steps))
-
-
-@app.command()
-def schema(
-    write: Annotated[Path | None, typer.Option(help="Write it to a file.")] = None,
-) -> None:
-    """Print the JSON Schema of a spec, for editors."""
-    text = json.dumps(spec_schema(), indent=2) + "\n"
-    if write:
-        write.write_text(text, "utf-8")
-    else:
-        sys.stdout.write(text)
-
-
-@app.command()
+@building.command()
 def run(
     spec: SpecArgument,
     workspace: WorkspaceOption = None,
@@ -149,7 +78,7 @@ def _details(outcome: StepOutcome) -> dict[str, Any]:
     return left.details if left else {}
 
 
-@app.command()
+@building.command()
 def report(
     spec: SpecArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False
 ) -> None:
@@ -172,7 +101,7 @@ def report(
         console.print(f"report: {details['report']}", soft_wrap=True)
 
 
-@app.command()
+@building.command()
 def rollout(
     spec: SpecArgument,
     version: Annotated[int, typer.Option(min=1, help="A published version.")],
@@ -195,27 +124,3 @@ def rollout(
         console.print(f"evidence: {ended.evidence}", soft_wrap=True)
     if not ended.promoted:
         raise typer.Exit(1)
-
-
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
-def serve(context: typer.Context) -> None:
-    """Run the local model server; it takes the flags of tensorflow_model_server."""
-    from slipway.serving.server.__main__ import main as serve_main
-
-    with clear_errors():
-        raise typer.Exit(serve_main(context.args))
-
-
-cli_sync.register(app)
-
-
-def main() -> None:
-    """The entry point."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli_base import JsonOption, SpecArgument, clear_errors, find_spec, print_json
+from slipway.cli.base import JsonOption, SpecArgument, clear_errors, find_spec, print_json
 from slipway.console import console
 from slipway.serving.serve_config.plan import Options, Plan, plan
 from slipway.serving.serve_config.render import files, models_config, run_script
@@ -119,3 +119,15 @@ def _as_json(planned: Plan, written: dict[str, str]) -> dict[str, object]:
         "sources": list(planned.reading.sources),
         "files": written,
     }
+
+
+@serving.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def serve(context: typer.Context) -> None:
+    """Run the local model server; it takes the flags of tensorflow_model_server."""
+    from slipway.serving.server.__main__ import main as serve_main
+
+    with clear_errors():
+        raise typer.Exit(serve_main(context.args))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from slipway.cli import app
+from slipway.cli.main import app
 from slipway.storage import open_store
 from support.hand_made import copy_by_hand, publish_some
 from support.models import write_model

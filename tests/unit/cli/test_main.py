@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from slipway.cli import app
+from slipway.cli.main import app
 from support.specs import PROJECT, write_spec
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The command line: everything that Slipway does, without Airflow, from the same spec."""
