@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 _WORST_FIRST: tuple[Verdict, ...] = ("unhealthy", "error", "inconclusive", "healthy")
 _FINAL: frozenset[Verdict] = frozenset({"healthy", "unhealthy"})
 
-# With up to this many requests to the model for each of the probe's, the server's own quantiles
-# show a slow canary.
-_REQUESTS_PER_PROBE = 2
+# Of the requests in the window at least so many must be the probe's, else its own figures count.
+_PROBE_SHARE = 0.5
 
 
 class CheckResult(Contract):
@@ -193,12 +192,19 @@ class Judge:
         return self._remember(results, at)
 
     def _server_shows(self, samples: Mapping[str, float | None], at: float) -> bool:
-        """Whether the window holds the whole probe and little else."""
+        """Whether the window holds the whole probe and too little else to hide a slow canary.
+
+        A quantile is that of the slow requests only if the others are fewer than it leaves aside.
+        """
         probe = self._probe or {}
         requests = samples.get(REQUESTS)
+        if not requests:
+            return False
+        share = probe.get(PROBE_REQUESTS, 0) / requests
+        lowest = min((each.percentile for each in self.policy.checks.latency), default=100.0)
         return (
-            requests is not None
-            and requests <= _REQUESTS_PER_PROBE * probe.get(PROBE_REQUESTS, 0)
+            share >= _PROBE_SHARE
+            and share > 1 - lowest / 100
             and probe.get(PROBE_STARTED_AT, 0) >= at - self.policy.window_seconds
         )
 

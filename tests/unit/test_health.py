@@ -220,6 +220,20 @@ def test_the_clients_own_pauses_count_only_where_the_server_cannot_show_the_cana
     assert verdict_of(GOOD | {"requests": requests}, probe=slow_client) == verdict
 
 
+def test_half_of_the_traffic_cannot_hide_a_slow_canary_from_a_median() -> None:
+    raw = POLICY.model_dump()
+    raw["checks"]["latency"] = [{"percentile": 50, "largest_ms": 100}]
+    fine = GOOD | {"requests": 400, "latency_p50_ms": 20}
+    slow = GOOD_PROBE | {"probe_latency_p50_ms": 500.0, "probe_started_at": 1e9}
+    judging = Judge(
+        HealthPolicy.model_validate(raw), "digits", 3, state=JudgeState(started_at=0.0), probe=slow
+    )
+    judging.observe(fine, at=5.0)
+    decision = judging.observe(fine, at=10.0)
+    assert decision is not None
+    assert decision.verdict == "unhealthy"
+
+
 def test_a_users_query_is_filled_in() -> None:
     own = {check.name: check.promql for check in checks(POLICY, "digits", 3)}["memory"]
     assert own == "mem{m='digits'}"

@@ -62,7 +62,7 @@ class Jobs(Contract):
         seed: Of the order in which they take turns.
         cores: Threads of the measurement with all threads.
         budget: How long to time single calls, for each number of threads.
-        throughput_seconds: Time for all variants' throughput together.
+        throughput_seconds: Time for all variants' throughput together, for each number of threads.
     """
 
     jobs: tuple[Job, ...]
@@ -78,14 +78,16 @@ class Results(Contract):
     Attributes:
         single_thread: Nanoseconds of each call, batch of one, with one thread.
         all_threads: The same with a thread a core.
-        throughput: Examples a second with a thread a core.
+        single_thread_throughput: Examples a second with one thread.
+        all_threads_throughput: The same with a thread a core.
         memory: Peak rise in bytes, as `peak_memory` defines it.
         failures: Why a variant could not be measured.
     """
 
     single_thread: dict[str, list[int]]
     all_threads: dict[str, list[int]]
-    throughput: dict[str, float]
+    single_thread_throughput: dict[str, float]
+    all_threads_throughput: dict[str, float]
     memory: dict[str, int | None]
     failures: dict[str, str]
 
@@ -109,7 +111,8 @@ def measure(folder: Path) -> Results:
     return Results(
         single_thread=single["samples"],
         all_threads=every["samples"],
-        throughput=every["throughput"],
+        single_thread_throughput=single["throughput"],
+        all_threads_throughput=every["throughput"],
         memory=memory,
         failures=failures,
     )
@@ -162,8 +165,7 @@ def time_variants(folder: Path, jobs: Jobs, threads: int) -> dict[str, Any]:
     """Time every variant in turns, so that whatever slows the machine slows all of them.
 
     Returns:
-        "samples": nanoseconds by variant; "throughput": examples a second, measured only with more
-        than one thread or on one core.
+        "samples": nanoseconds by variant; "throughput": examples a second.
     """
     order = random.Random(jobs.seed)  # noqa: S311  # the order of turns, nothing secret
     single: dict[str, Callable[[], Any]] = {}
@@ -178,10 +180,8 @@ def time_variants(folder: Path, jobs: Jobs, threads: int) -> dict[str, Any]:
             call()
     gc.disable()
     samples = take_turns(single, jobs.budget, order)
-    throughput = {}
-    if threads == jobs.cores:
-        sizes = {job.variant: job.batch for job in jobs.jobs}
-        throughput = throughput_of(batched, sizes, jobs.throughput_seconds, order)
+    sizes = {job.variant: job.batch for job in jobs.jobs}
+    throughput = throughput_of(batched, sizes, jobs.throughput_seconds, order)
     return {"samples": samples, "throughput": throughput}
 
 

@@ -159,7 +159,8 @@ def _measurement(results: Results, name: str, batch: int) -> Measurement:
     return Measurement(
         single_thread=quantiles(results.single_thread[name]),
         all_threads=quantiles(results.all_threads[name]),
-        throughput_per_second=results.throughput[name],
+        single_thread_throughput_per_second=results.single_thread_throughput[name],
+        all_threads_throughput_per_second=results.all_threads_throughput[name],
         batch=batch,
         peak_memory_bytes=results.memory[name],
     )

@@ -138,7 +138,8 @@ class Measurement(Contract):
     Attributes:
         single_thread: Latency with one thread.
         all_threads: Latency with a thread a core.
-        throughput_per_second: Examples a second in batches of `batch`, with a thread a core.
+        single_thread_throughput_per_second: Examples a second in batches of `batch`, one thread.
+        all_threads_throughput_per_second: The same with a thread a core.
         batch: Examples in a batch.
         peak_memory_bytes: Largest rise of the memory of a process of its own while it loads the
             variant and answers: what it allocates and the model's own files, not the libraries'
@@ -147,7 +148,8 @@ class Measurement(Contract):
 
     single_thread: Quantiles
     all_threads: Quantiles
-    throughput_per_second: float
+    single_thread_throughput_per_second: float
+    all_threads_throughput_per_second: float
     batch: int
     peak_memory_bytes: int | None
 

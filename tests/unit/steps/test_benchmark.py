@@ -70,7 +70,8 @@ def test_every_variant_is_measured_and_a_damaged_one_costs_itself_only(
             assert times.samples >= 100
             assert times.p99_ms is not None
             assert 0 < times.p50_ms <= times.p90_ms <= times.p99_ms < 1000
-        assert figures.throughput_per_second > figures.batch
+        assert figures.single_thread_throughput_per_second > figures.batch
+        assert figures.all_threads_throughput_per_second > figures.batch
         assert figures.peak_memory_bytes is not None
     original_peak = found.variants["original"].peak_memory_bytes or 0
     assert 50_000 < original_peak < 500_000_000
