@@ -58,7 +58,8 @@ def variants_table(rows: Iterable[dict[str, Any]]) -> Group:
             f"[{style}]{row['verdict']}[/]" if style else row["verdict"],
         )
     reasons = [f"{row['variant']}: {row['reason']}" for row in rows if row.get("reason")]
-    return Group(table, *reasons, "* the winner")
+    legend = ["* the winner"] if any(row.get("winner") for row in rows) else []
+    return Group(table, *reasons, *legend)
 
 
 def _figure(value: float | None, digits: int, divisor: float = 1) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,12 @@ class Contract(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def write(self, file: Path) -> None:
-        """Write the message as JSON; a reader sees all of it or nothing."""
+        """Write the message as JSON; a reader sees all of it or nothing, after a power cut too."""
         partial = file.with_name(f".{file.name}.partial")
-        partial.write_text(self.model_dump_json(indent=1), "utf-8")
+        with partial.open("wb") as stream:
+            stream.write(self.model_dump_json(indent=1).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
         partial.replace(file)
 
 

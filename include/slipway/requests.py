@@ -64,6 +64,8 @@ def build_request(
         # The key is to follow the content, not the place, so the place is no option.
         config["saved_model_digest"] = tree_digest(saved_model_folder(spec, spec_file))
         values["spec_folder"] = str(spec_file.resolve().parent)
+    if planned.step == "check" and spec.saved_model is not None:
+        saved_model_folder(spec, spec_file)
     definition = None
     if planned.step not in _WITHOUT_DEFINITION:
         definition = str(definition_module(spec, spec_file))

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import ValidationError
+
 from slipway.content import tree_digest
 from slipway.contracts import ArtifactRef, StepResult
 
@@ -40,12 +42,15 @@ class Workspace:
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def find(self, key: str) -> StepResult | None:
-        """The result for a key, if it is known and its artifact is still there."""
-        file = self._result_file(key)
-        if not file.is_file():
+        """The result for a key, if it is known and its artifact is still there, as large as it was.
+
+        A result that a power cut or a full disk left unreadable is not known.
+        """
+        result = _read(self._result_file(key))
+        if result is None:
             return None
-        result = StepResult.model_validate_json(file.read_text("utf-8"))
-        if result.artifact is not None and not result.artifact.path.is_dir():
+        artifact = result.artifact
+        if artifact is not None and _size_of(artifact) != artifact.size_bytes:
             return None
         return result.model_copy(update={"reused": True})
 
@@ -59,10 +64,7 @@ class Workspace:
 
     def latest(self, model: str, step: str) -> StepResult | None:
         """The last result of a step that always runs."""
-        file = self._latest_file(model, step)
-        if not file.is_file():
-            return None
-        return StepResult.model_validate_json(file.read_text("utf-8"))
+        return _read(self._latest_file(model, step))
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -85,6 +87,9 @@ class Workspace:
         """Move a finished folder into place under the digest of its content."""
         digest = tree_digest(folder)
         target = self.root / "artifacts" / _hex(digest)
+        if target.is_dir() and tree_digest(target) != digest:
+            # Something changed it since; who works with it now has what it asked for no more.
+            shutil.rmtree(target)
         if not target.is_dir():
             try:
                 folder.rename(target)
@@ -93,9 +98,7 @@ class Workspace:
                 if not target.is_dir():
                     raise
         reference = ArtifactRef(kind=kind, digest=digest, uri=str(target), size_bytes=0)
-        part = reference.servable if kind != "report" else target
-        size = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
-        return reference.model_copy(update={"size_bytes": size})
+        return reference.model_copy(update={"size_bytes": _size_of(reference)})
 
     def remove_leftovers(self) -> None:
         """Remove staging folders of processes that were killed."""
@@ -109,6 +112,19 @@ class Workspace:
 
     def _result_file(self, key: str) -> Path:
         return self.root / "results" / f"{_hex(key)}.json"
+
+
+def _read(file: Path) -> StepResult | None:
+    try:
+        return StepResult.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _size_of(artifact: ArtifactRef) -> int:
+    """Bytes of the part that a server loads, or of a whole report; 0 if it is gone."""
+    part = artifact.servable if artifact.kind != "report" else artifact.path
+    return sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
 
 
 def _hex(digest: str) -> str:

@@ -137,8 +137,9 @@ def _before_in_rollout(
 
 def broken_dag(file: Path, error: SlipwayError) -> DAG:
     """The DAG that stands in for a spec that cannot be used."""
+    name = file.stem if file.suffix == ".yaml" else file.name
     dag = DAG(
-        f"{_NO_ID.sub('_', file.stem)}__{BUILD}",
+        f"{_NO_ID.sub('_', name)}__{BUILD}",
         schedule=None,
         catchup=False,
         description=f"{file.name} cannot be used",

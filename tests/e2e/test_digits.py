@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from slipway.evaluation.golden import Golden
 from slipway.serving.channels import read_channel
 from slipway.serving.layout import Layout
+from slipway.spec.loader import load_spec
 
 if TYPE_CHECKING:
     from support.house import House
@@ -169,6 +171,17 @@ def test_clearing_every_task_of_the_rollout_ends_where_it_was(
     stable = read_channel(house.store, "digits", "stable")
     assert stable is not None
     assert (stable.version, stable.digest) == (published["version"], published["digest"])
+
+
+def test_the_gate_can_be_cleared_when_its_window_is_long_over(
+    house: House, rolled_out: str
+) -> None:
+    before = house.states(ROLLOUT, rolled_out)
+    spec = load_spec(house.stack.airflow.dags / "models" / "digits.yaml")
+    time.sleep(spec.rollout.health.window_seconds)
+    house.api.clear(ROLLOUT, rolled_out, ["health"], downstream=True)
+    assert house.api.wait(ROLLOUT, rolled_out, within_seconds=240) == "success"
+    assert house.states(ROLLOUT, rolled_out) == before
 
 
 def test_a_second_build_publishes_nothing_new_and_says_so(

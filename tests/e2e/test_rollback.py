@@ -109,7 +109,8 @@ def test_a_corrupted_version_is_rolled_back_with_its_evidence_and_stable_never_f
     evidence = house.store.get(details["evidence"].removeprefix(f"{house.store.uri}/"))
     assert evidence is not None
     text = evidence.data.decode()
-    assert "differs" in text or "difference" in text
+    probes = [entry for entry in json.loads(text)["steps"] if entry["step"] == "probe"]
+    assert any(entry["differences"] for entry in probes)
     link = house.api.call("GET", f"/dags/{ROLLOUT}/dagRuns/{run_id}/taskInstances/rollback/links")
     assert any(url for url in link["extra_links"].values())
     log = house.api.log(ROLLOUT, run_id, "probe")

@@ -62,6 +62,25 @@ def test_a_result_whose_artifact_is_gone_is_not_found(workspace: Workspace) -> N
     assert workspace.find(KEY) is None
 
 
+def test_a_result_whose_artifact_has_another_size_is_made_again(workspace: Workspace) -> None:
+    spoiled = make(workspace).artifact
+    assert spoiled is not None
+    with (spoiled.servable / "saved_model.pb").open("a") as stream:
+        stream.write("x")
+    assert workspace.find(KEY) is None
+    assert make(workspace).artifact == spoiled
+    assert (spoiled.servable / "saved_model.pb").read_text() == "weights"
+    assert workspace.find(KEY) is not None
+
+
+@pytest.mark.parametrize("left", ["", '{"step": "tr'])
+def test_a_result_that_cannot_be_read_is_not_known(workspace: Workspace, left: str) -> None:
+    make(workspace)
+    [file] = (workspace.root / "results").iterdir()
+    file.write_text(left)
+    assert workspace.find(KEY) is None
+
+
 def test_nothing_is_left_of_a_step_that_raised(workspace: Workspace) -> None:
     with pytest.raises(ValueError, match="broken"), workspace.staging():
         raise ValueError("broken")

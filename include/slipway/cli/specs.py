@@ -11,8 +11,8 @@ import typer
 
 from slipway.cli.base import MODELS, JsonOption, SpecArgument, clear_errors, find_spec, print_json
 from slipway.console import console, errors, plan_tree
-from slipway.errors import SlipwayError
-from slipway.requests import definition_module
+from slipway.errors import SlipwayError, TerminalError
+from slipway.precheck import static_problems
 from slipway.spec.loader import load_spec, spec_files, spec_schema
 from slipway.spec.plan import plan_build, plan_rollout
 
@@ -27,23 +27,34 @@ def validate(
     """Check specs: file, line and field of everything that is wrong."""
     found: dict[str, list[str]] = {}
     with clear_errors(as_json=as_json):
-        files = [find_spec(name) for name in names or []] or spec_files(MODELS)
+        files = [find_spec(name) for name in names] if names else _all_specs()
     for file in files:
+        name = file.stem if file.suffix == ".yaml" else file.name
         try:
-            definition_module(load_spec(file), file)
+            found[name] = [str(problem) for problem in static_problems(load_spec(file), file)]
         except SlipwayError as error:
-            found[file.stem] = error.details.get("problems", [f"{file}: {error.message}"])
-        else:
-            found[file.stem] = []
+            found[name] = error.details.get("problems", [f"{file}: {error.message}"])
     if as_json:
         print_json(found)
     for name, problems in found.items():
         for problem in problems:
-            errors.print(f"[red]wrong[/] {problem}", highlight=False, soft_wrap=True)
+            errors.print("[red]wrong[/] ", end="")
+            errors.print(problem, highlight=False, markup=False, soft_wrap=True)
         if not problems and not as_json:
             console.print(f"[green]valid[/] {name}")
     if any(found.values()):
         raise typer.Exit(1)
+
+
+def _all_specs() -> list[Path]:
+    found = spec_files(MODELS)
+    if not found:
+        raise TerminalError(
+            f"there is no spec in {MODELS}",
+            hint="run this where dags/ is, or name a YAML file",
+            subject=str(MODELS),
+        )
+    return found
 
 
 @specs.command()

@@ -98,7 +98,8 @@ class Bootstrap:
             return None
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(defined, [tail, 1 - tail])
-        return Interval(low=float(low), high=float(high))
+        # Adding 0 makes 0.0 of -0.0.
+        return Interval(low=float(low) + 0.0, high=float(high) + 0.0)
 
 
 def _take(outputs: Any, draw: np.ndarray) -> Any:

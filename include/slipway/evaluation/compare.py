@@ -50,9 +50,22 @@ def compare_metrics(
     bootstrap: Bootstrap,
 ) -> dict[str, MetricFacts]:
     """Every metric of the variant and the original; those that are not defined are left out."""
+    return _defined(_compare_all(metrics, labels, variant, original, bootstrap))
+
+
+def _compare_all(
+    metrics: Iterable[Metric],
+    labels: np.ndarray,
+    variant: Arrays,
+    original: Arrays,
+    bootstrap: Bootstrap,
+) -> dict[str, MetricFacts]:
     ours = as_metrics_see(variant)
     theirs = ours if variant is original else as_metrics_see(original)
-    found = {metric.name: bootstrap.compare(metric, labels, ours, theirs) for metric in metrics}
+    return {metric.name: bootstrap.compare(metric, labels, ours, theirs) for metric in metrics}
+
+
+def _defined(found: Mapping[str, MetricFacts]) -> dict[str, MetricFacts]:
     return {
         name: facts
         for name, facts in found.items()
@@ -96,8 +109,13 @@ def compare_slices(
             ours = {key: values[mask] for key, values in variant.items()}
             theirs = ours if same else {key: values[mask] for key, values in original.items()}
             draws = Bootstrap(count, bootstrap.seed, bootstrap.confidence, bootstrap.resamples)
-            facts = compare_metrics(metrics, labels[mask], ours, theirs, draws)
-        found[name] = SliceFacts(examples=count, metrics=facts)
+            facts = _compare_all(metrics, labels[mask], ours, theirs, draws)
+        lost = [
+            metric
+            for metric, each in facts.items()
+            if math.isfinite(each.original) and not math.isfinite(each.value)
+        ]
+        found[name] = SliceFacts(examples=count, metrics=_defined(facts), lost=tuple(lost))
     return found
 
 

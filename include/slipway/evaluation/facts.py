@@ -40,10 +40,12 @@ class SliceFacts(Contract):
     Attributes:
         examples: How many examples the slice has.
         metrics: By name; a metric that the slice does not define is absent.
+        lost: Metrics that have a value for the original's answers and none for the variant's.
     """
 
     examples: int
     metrics: dict[str, MetricFacts]
+    lost: tuple[str, ...] = ()
 
 
 class TensorFacts(Contract):

@@ -126,6 +126,12 @@ def _slice_reasons(evaluation: Evaluation, gates: Gates, gate: SliceGate) -> Ite
         if found.examples < gate.minimum_examples:
             continue
         for metric in gates.metrics:
+            if metric in found.lost:
+                text = (
+                    f"{metric} on slice {name} ({found.examples} examples) has no value, "
+                    "though the original's answers have one"
+                )
+                yield Reason(kind="not_measured", subject=name, text=text)
             facts = found.metrics.get(metric)
             if facts is not None and facts.drop > gate.largest_drop + _ROUNDING:
                 text = (

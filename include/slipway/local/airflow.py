@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _BIN = Path(sys.executable).parent
 _FINAL = {"success", "failed"}
+# What the database lets a writer wait for another; the client waits longer, for the answer.
+_LOCK_SECONDS = 60
+_ANSWER_SECONDS = 90.0
+_PAUSES_SECONDS = (1.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class AirflowLayout:
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),
             # Seconds that a writer waits for another; with SQLite's own 5 a busy machine gets 500s.
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=60",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout={_LOCK_SECONDS}",
             "LOGGING__LOGGING_LEVEL": "INFO",
         }
         return {
@@ -143,22 +147,36 @@ def _log_text(line: Any) -> str:
     return "\n".join([str(line.get("event", "")), *errors])
 
 
+class _ServerError(TransientError):
+    """Airflow answered 5xx: whatever it had begun was taken back."""
+
+
 class AirflowApi:
     """The part of Airflow's REST API that the demo and the tests need."""
 
     def __init__(self, url: str) -> None:
         token = httpx.get(f"{url}/auth/token", timeout=30).json()["access_token"]
         self._client = httpx.Client(
-            base_url=f"{url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=60
+            base_url=f"{url}/api/v2",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=_ANSWER_SECONDS,
         )
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """One call; the answer's JSON.
+        """One call, tried again if Airflow answers 5xx; the answer's JSON.
 
         Raises:
             TransientError: if Airflow does not answer.
             TerminalError: if it refuses the call.
         """
+        for pause in _PAUSES_SECONDS:
+            try:
+                return self._call(method, path, **arguments)
+            except _ServerError:
+                time.sleep(pause)
+        return self._call(method, path, **arguments)
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             response = self._client.request(method, path, **arguments)
         except httpx.TransportError as error:
@@ -168,7 +186,7 @@ class AirflowApi:
                 subject=path,
             ) from None
         if response.is_server_error:
-            raise TransientError(
+            raise _ServerError(
                 f"Airflow answered {response.status_code} to {method} {path}: {response.text}",
                 hint="read the API server's log; SQLite under many writers may refuse one",
                 subject=path,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _STOP_SECONDS = 15.0
+_KILL_SECONDS = 2.0
 _TAIL_BYTES = 2000
 _MARK = "SLIPWAY_STACK"
 
@@ -66,6 +67,12 @@ class Running(Contract):
         """Whether this very process runs."""
         return _start_ticks(self.pid) == self.started_ticks
 
+    @property
+    def lingers(self) -> bool:
+        """Whether it runs, or others of its process group outlived it."""
+        # The kernel gives nobody the id of a group that has members.
+        return self.alive or (_start_ticks(self.pid) is None and _group_lives(self.pid))
+
 
 class ProcessTable:
     """The servers of one folder, kept in a file so that a later command can end them."""
@@ -77,13 +84,12 @@ class ProcessTable:
 
     def running(self) -> list[Running]:
         """The servers that are alive, in the order in which they were started."""
-        if not self._file.is_file():
-            return []
-        known = _TABLE.validate_json(self._file.read_bytes())
-        return [process for process in known if process.alive]
+        return [process for process in self._known() if process.alive]
 
     def start(self, service: Service) -> Running:
         """Start a server, unless it runs already, and wait until it is ready.
+
+        What a killed one of that name left behind is ended first.
 
         Raises:
             TerminalError: if its program is not there.
@@ -114,12 +120,13 @@ class ProcessTable:
             _end([found])
 
     def stop_all(self) -> list[str]:
-        """End every server, and all that bears their mark; the names of those that ran.
+        """End every server and what is left of killed ones; the names of those that ran.
 
-        The mark finds what no file knows: servers whose start was cut short, and workers that
-        outlived a killed scheduler.
+        Workers that outlived a killed scheduler are found by its process group, servers whose start
+        was cut short by the mark in their environment. Neither alone is enough: workers write
+        their titles over their environment, and no file knows of a start that was cut short.
         """
-        known = self.running()[::-1]
+        known = self._known()[::-1]
         _end([*known, *self._marked()])
         self._file.unlink(missing_ok=True)
         return [process.name for process in known]
@@ -137,6 +144,12 @@ class ProcessTable:
             else:
                 os.environ[_MARK] = before
 
+    def _known(self) -> list[Running]:
+        if not self._file.is_file():
+            return []
+        known = _TABLE.validate_json(self._file.read_bytes())
+        return [process for process in known if process.lingers]
+
     def _marked(self) -> list[Running]:
         wanted = f"{_MARK}={self.folder}".encode()
         found = []
@@ -151,6 +164,7 @@ class ProcessTable:
         return found
 
     def _spawn(self, service: Service) -> Running:
+        _end([left for left in self._known() if left.name == service.name])
         log = self.folder / "logs" / f"{service.name}.log"
         with log.open("ab") as output:
             try:
@@ -176,7 +190,7 @@ class ProcessTable:
 
     def _keep(self, entry: Running) -> None:
         partial = self._file.with_suffix(".partial")
-        partial.write_bytes(_TABLE.dump_json([*self.running(), entry], indent=1))
+        partial.write_bytes(_TABLE.dump_json([*self._known(), entry], indent=1))
         partial.replace(self._file)
 
     def _wait(self, process: Running, service: Service) -> None:
@@ -225,16 +239,33 @@ def _end(processes: list[Running]) -> None:
         time.sleep(0.05)
     for process in processes:
         _signal(process, signal.SIGKILL)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while any(process.lingers for process in processes) and time.monotonic() < deadline:
+        _reap(processes)
+        time.sleep(0.05)
     _reap(processes)
 
 
 def _signal(process: Running, number: int) -> None:
-    # The group may outlive its leader.
+    if not process.lingers:
+        return
+    # The group may outlive its leader, and an adopted process may lead none.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
     with suppress(ProcessLookupError):
         if process.alive:
             os.kill(process.pid, number)
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process group has a member that is no zombie: fields 3 and 5 of proc(5)'s stat."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[2]) == group and fields[0] != "Z":
+                    return True
+    return False
 
 
 def _reap(processes: list[Running]) -> None:

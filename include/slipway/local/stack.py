@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -130,13 +131,19 @@ class Stack:
         names = "model server"
         if with_airflow:
             environment = self._airflow_environment()
-            if not (self.airflow.home / "airflow.db").exists():
+            if not self._migrated.exists():
                 self.say("Airflow's database")
                 airflow.migrate(environment)
+                self._migrated.touch()
             others += airflow.services(self.airflow, environment)
             names += "; Airflow's API server, scheduler, DAG processor and triggerer"
         self.say(names)
         self.table.start_all(others)
+
+    @property
+    def _migrated(self) -> Path:
+        """Stands for a database that was brought up to this Airflow, to the end."""
+        return self.airflow.home / f"migrated-{version('apache-airflow-core')}"
 
     def down(self) -> list[str]:
         """End every server; the names of those that ran."""

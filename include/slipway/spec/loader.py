@@ -47,6 +47,15 @@ class SpecError(TerminalError):
 class _UniqueKeyLoader(yaml.CSafeLoader):
     """YAML allows a key twice and keeps the last; in a spec that is always a mistake."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As any loader, but a value such as the date 2026-02-30 is an error with its line."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value}: {error}", node.start_mark
+            ) from None
+
 
 def _mapping_with_unique_keys(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
@@ -69,8 +78,21 @@ _UniqueKeyLoader.add_constructor(
 
 
 def spec_files(folder: Path) -> list[Path]:
-    """Every spec in a folder, sorted; files whose name starts with `_` or `.` are not specs."""
-    return sorted(path for path in folder.glob("*.yaml") if path.name[0] not in "_.")
+    """Every spec in a folder, sorted; files whose name starts with `_` or `.` are not specs.
+
+    A `.yml` is one too, so that `load_spec` says how it must be named.
+    """
+    return sorted(path for path in folder.glob("*.y*ml") if _is_spec(path))
+
+
+def _is_spec(path: Path) -> bool:
+    return path.suffix in {".yaml", ".yml"} and path.name[0] not in "_."
+
+
+def sources(file: Path) -> list[Path]:
+    """The files that a spec's values come from, the strongest first."""
+    defaults = file.with_name(DEFAULTS)
+    return [file, defaults] if defaults.is_file() else [file]
 
 
 def load_spec(file: Path) -> ModelSpec:
@@ -79,13 +101,13 @@ def load_spec(file: Path) -> ModelSpec:
     Raises:
         SpecError: if anything is wrong, with every problem's file, line and field.
     """
-    own = _read(file)
-    defaults_file = file.with_name(DEFAULTS)
-    files = [file]
-    merged = own
-    if defaults_file.is_file():
-        files.append(defaults_file)
-        merged = _merge(_defaults(defaults_file, defaults_file.stat().st_mtime_ns), own)
+    if file.suffix == ".yml":
+        message = f"a spec's file ends in .yaml: rename it to {file.stem}.yaml"
+        raise SpecError(file, [Problem(file, None, "", message)])
+    merged = _read(file)
+    files = sources(file)
+    for defaults in files[1:]:
+        merged = _merge(_defaults(defaults, defaults.stat().st_mtime_ns), merged)
     try:
         spec = ModelSpec.model_validate(merged)
     except ValidationError as error:

@@ -67,10 +67,16 @@ class ModelSpec(SpecModel):
     @classmethod
     def _is_a_schedule(cls, value: str | None) -> str | None:
         presets = ("@once", "@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@continuous")
-        if value is None or value in presets or len(value.split()) in {5, 6}:
+        if value is None or value in presets:
             return value
-        msg = f"not a cron expression of five fields, nor one of {', '.join(presets)}"
-        raise ValueError(msg)
+        from croniter import CroniterError, croniter
+
+        try:
+            croniter(value)
+        except CroniterError as error:
+            msg = f"no cron expression of five fields ({error}), nor one of {', '.join(presets)}"
+            raise ValueError(msg) from None
+        return value
 
     @model_validator(mode="after")
     def _gated_metric_decides(self) -> ModelSpec:

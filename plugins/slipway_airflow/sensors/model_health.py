@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from slipway.contracts import StepFailure, StepResult
 from slipway.errors import SlipwayError, TerminalError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 HEALTH = "health"
 _PROBE = "probe"
+_PROMOTE = "promote"
+_PROVEN = "proven"
 
 # The judge ends by itself at the policy's timeout; this only catches a triggerer that died.
 _SLACK = timedelta(minutes=5)
@@ -42,6 +45,9 @@ class ModelHealthSensor(BaseSensorOperator):
 
     Without the figures of the step `probe`, as when that was marked as success by hand, it fails
     too: what others send may all go to the stable version.
+
+    Cleared after its run promoted the version, it returns the result with which that was done: the
+    probe's requests have left the window long since.
 
     Poking and deferred it takes the same looks in the same way.
 
@@ -80,6 +86,10 @@ class ModelHealthSensor(BaseSensorOperator):
         Raises:
             TerminalError: if it is not healthy.
         """
+        proven = _proven(context)
+        if proven is not None:
+            self.log.info("this run has promoted the version: what proved it then stands")
+            return proven
         try:
             if self.deferrable:
                 self._defer(context)
@@ -96,14 +106,14 @@ class ModelHealthSensor(BaseSensorOperator):
         decision = asyncio.run(look(self._judge, self.spec.rollout.health.connection))
         if decision is None:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._conclude(decision))
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, decision))
 
     def decide(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """What follows from the trigger's event."""
         try:
             if "failure" in event:
                 raise StepFailure.model_validate(event["failure"]).error()
-            return self._conclude(Decision.model_validate(event["decision"]))
+            return self._conclude(context, Decision.model_validate(event["decision"]))
         except SlipwayError as error:
             leave_failure(context, error)
             raise
@@ -132,7 +142,7 @@ class ModelHealthSensor(BaseSensorOperator):
             probe=_probe(context),
         )
 
-    def _conclude(self, decision: Decision) -> dict[str, Any]:
+    def _conclude(self, context: Context, decision: Decision) -> dict[str, Any]:
         self.queries = {
             result.check.name: result.check.promql
             for result in decision.results
@@ -143,7 +153,9 @@ class ModelHealthSensor(BaseSensorOperator):
         details = {"decision": decision.model_dump(mode="json")}
         if decision.verdict == "healthy":
             result = StepResult(step=HEALTH, model=self.spec.model, details=details)
-            return result.model_dump(mode="json")
+            proven = result.model_dump(mode="json")
+            context["task_state_store"].set(_PROVEN, proven, retention=NEVER_EXPIRE)
+            return proven
         raise TerminalError(
             f"{self.spec.model}: the canary is {decision.verdict}: {'; '.join(decision.reasons)}",
             hint=_HINTS[decision.verdict],
@@ -154,7 +166,8 @@ class ModelHealthSensor(BaseSensorOperator):
 
 _HINTS = {
     "unhealthy": "it is rolled back; the evidence shows every look",
-    "inconclusive": "send more traffic or probe requests, or look longer, and roll out again",
+    "inconclusive": "clear probe with Downstream if its requests have left the window; else send "
+    "more traffic or probe requests, or look longer, and roll out again",
     "error": "make Prometheus reachable from the triggerer, and roll out again",
 }
 
@@ -165,6 +178,15 @@ def decision_of(outcome: StepOutcome | None) -> dict[str, Any] | None:
         return None
     left = outcome.result or outcome.failure
     return left.details.get("decision") if left else None
+
+
+def _proven(context: Context) -> dict[str, Any] | None:
+    """The result of this run's gate if the run has promoted the version since."""
+    # What promote left stays when it is cleared, until it runs again.
+    if context["ti"].xcom_pull(task_ids=_PROMOTE) is None:
+        return None
+    kept: Any = context["task_state_store"].get(_PROVEN)
+    return dict(kept) if kept else None
 
 
 def _version(context: Context) -> int:

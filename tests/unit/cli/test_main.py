@@ -48,6 +48,33 @@ def test_validate_names_a_definition_that_is_not_there(tmp_path: Path) -> None:
     assert "there is no model definition digits.py" in done.stderr
 
 
+def test_validate_finds_without_running_anything_what_a_build_would_stumble_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_DEFINITIONS", str(PROJECT / "include/models"))
+    file = write_spec(tmp_path, extra="saved_model: ./nowhere\n")
+    file.write_text(file.read_text().replace("accuracy", "acuracy"))
+    done = runner.invoke(app, ["validate", str(file)])
+    assert done.exit_code == 1
+    assert "tiny.yaml:12: saved_model: " in done.stderr
+    assert "gates.metrics.acuracy: there is no metric 'acuracy'; did you mean 'acc" in done.stderr
+
+
+def test_validate_shows_what_was_found_as_it_is(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["validate", str(write_spec(tmp_path, extra='seed: "[/red]"\n'))])
+    assert done.exit_code == 1
+    assert "[/red]" in done.stderr
+
+
+def test_validate_where_there_is_nothing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = runner.invoke(app, ["validate"])
+    assert done.exit_code == 1
+    assert "there is no spec in dags/models" in done.stderr
+
+
 def test_a_model_that_is_not_there_shows_which_are() -> None:
     done = runner.invoke(app, ["plan", "digts"])
     assert done.exit_code == 1

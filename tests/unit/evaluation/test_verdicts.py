@@ -95,6 +95,13 @@ def test_a_small_slice_is_not_judged() -> None:
     assert judge(variant(slices=spoiled), stricter).reasons[0].subject == "rare"
 
 
+def test_a_metric_that_a_variant_lost_on_a_slice_rejects_it() -> None:
+    spoiled = {"rare": SliceFacts(examples=100, metrics={}, lost=("accuracy",))}
+    [reason] = judge(variant(slices=spoiled), gates(slices={"largest_drop": 0.5})).reasons
+    assert (reason.kind, reason.subject) == ("not_measured", "rare")
+    assert judge(variant(slices=spoiled), gates()).verdict == "passed"
+
+
 def test_a_drop_is_judged_on_its_point_estimate_and_shown_with_its_interval() -> None:
     # The interval reaches past the limit on both sides.
     limits = gates(metrics={"accuracy": {"largest_drop": 0.02}})

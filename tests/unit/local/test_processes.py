@@ -105,6 +105,35 @@ def test_what_a_killed_leader_left_is_ended_too(table: ProcessTable) -> None:
         _state_unless_zombie(child)
 
 
+def test_workers_that_wrote_over_their_environment_are_ended_with_their_group(
+    table: ProcessTable,
+) -> None:
+    # As a process does that sets its title: nothing is left of the mark.
+    worker = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    code = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {worker!r}], env={{}})\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    log = table.folder / "logs" / "leader.log"
+    service = Service("leader", (sys.executable, "-c", code), lambda: bool(log.read_text()))
+    leader = table.start(service)
+    first = int(log.read_text())
+    os.kill(leader.pid, signal.SIGKILL)
+    os.waitpid(leader.pid, 0)
+    assert table.running() == []
+    log.unlink()
+    table.start(service)
+    with pytest.raises(FileNotFoundError):
+        _state_unless_zombie(first)
+    second = int(log.read_text())
+    os.kill(table.running()[0].pid, signal.SIGKILL)
+    assert table.stop_all() == ["leader"]
+    with pytest.raises(FileNotFoundError):
+        _state_unless_zombie(second)
+
+
 def test_a_server_whose_start_was_cut_short_is_ended_too(table: ProcessTable) -> None:
     with table.mark():
         server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

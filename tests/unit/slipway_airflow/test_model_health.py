@@ -40,15 +40,26 @@ class Task:
 
     def __init__(self, probed: dict[str, float] | None = PROBED) -> None:
         self.left: dict[str, Any] = {}
+        self.kept = Kept()
         self.probed = probed
+        self.promoted: dict[str, Any] | None = None
 
     def xcom_pull(self, *, task_ids: str, key: str = "return_value") -> Any:
         settled = {"version": 3, "digest": "d"}
         probed = {"metrics": self.probed} if self.probed else None
-        return {"preflight": settled, "probe": probed}[task_ids] if key else None
+        left = {"preflight": settled, "probe": probed, "promote": self.promoted}
+        return left[task_ids] if key else None
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         self.left[key] = value
+
+
+class Kept(dict[str, Any]):
+    """What a task keeps when it is cleared."""
+
+    def set(self, key: str, value: Any, *, retention: object) -> None:
+        del retention
+        self[key] = json.loads(json.dumps(value))
 
 
 @pytest.fixture
@@ -111,11 +122,15 @@ def defer(spec: ModelSpec) -> tuple[str, dict[str, Any]]:
         return None
 
     event = json.loads(json.dumps(asyncio.run(first_event())))
-    return _end(lambda: getattr(gate, deferred.value.method_name)({"ti": task}, event), task)
+    return _end(lambda: getattr(gate, deferred.value.method_name)(_context(task), event), task)
 
 
 def _execute(gate: ModelHealthSensor, task: Task) -> Any:
-    return type(gate).execute.__wrapped__(gate, {"ti": task})
+    return type(gate).execute.__wrapped__(gate, _context(task))
+
+
+def _context(task: Task) -> dict[str, Any]:
+    return {"ti": task, "task_state_store": task.kept}
 
 
 def _end(act: Callable[[], Any], task: Task) -> tuple[str, dict[str, Any]]:
@@ -294,6 +309,20 @@ def test_what_would_let_an_unproven_canary_pass_is_refused(
 ):
     with pytest.raises(ValueError, match=r"health gate|reschedule"):
         sensor(spec, **arguments)
+
+
+def test_cleared_after_its_run_promoted_the_version_the_gate_keeps_its_decision(
+    spec: ModelSpec, prometheus: Callable[..., Any]
+):
+    gate, task = sensor(spec, deferrable=False), Task()
+    with prometheus(GOOD):
+        first = _execute(gate, task)
+    with prometheus(FEW):
+        assert verdict(_end(lambda: _execute(sensor(spec, deferrable=False), task), task)) == (
+            "inconclusive"
+        )
+        task.promoted = {"details": {}}
+        assert _execute(sensor(spec, deferrable=False), task) == first
 
 
 def test_the_decision_is_found_in_a_result_and_in_a_failure():

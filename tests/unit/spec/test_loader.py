@@ -91,6 +91,31 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     assert ":13: the key 'seed' stands here a second time" in message
 
 
+def test_a_date_that_does_not_exist_is_named_with_its_line(tmp_path: Path) -> None:
+    message = problem_of(write_spec(tmp_path, extra="owner: 2026-02-30\n"))
+    assert ":12: 2026-02-30: day is out of range for month" in message
+
+
+@pytest.mark.parametrize("schedule", ["61 25 * * *", "every day", "* * * *"])
+def test_a_cron_expression_that_can_never_be_is_named_with_its_line(
+    tmp_path: Path, schedule: str
+) -> None:
+    message = problem_of(write_spec(tmp_path, extra=f'schedule: "{schedule}"\n'))
+    assert ":12: schedule: no cron expression" in message
+
+
+@pytest.mark.parametrize("schedule", ["30 4 * * 1-5", "@daily"])
+def test_a_schedule_may_be_a_cron_expression_or_a_preset(tmp_path: Path, schedule: str) -> None:
+    spec = load_spec(write_spec(tmp_path, extra=f'schedule: "{schedule}"\n'))
+    assert spec.schedule == schedule
+
+
+def test_another_ending_is_refused_with_the_right_name(tmp_path: Path) -> None:
+    file = write_spec(tmp_path).rename(tmp_path / "tiny.yml")
+    assert spec_files(tmp_path) == [file]
+    assert "rename it to tiny.yaml" in problem_of(file)
+
+
 @pytest.mark.parametrize("content", ["", "- a\n", "a: [\n", "\t- x"])
 def test_what_is_no_mapping_is_refused_with_the_file(tmp_path: Path, content: str) -> None:
     file = tmp_path / "tiny.yaml"
