@@ -1,29 +1,54 @@
-"""One real stack for the whole tier: S3, Prometheus, the model server, Airflow."""
+"""One real stack for the whole tier: S3, GCS, Prometheus, the model server, Airflow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from slipway.local.airflow import AirflowApi
 from slipway.local.stack import Stack
+from support.fake_gcs import GcsServer, fake_gcs
 from support.house import House
 from support.specs import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    stack = Stack(tmp_path_factory.mktemp("stack"), PROJECT)
-    try:
-        stack.up()
-        api = AirflowApi(stack.airflow.url)
-        for model in ("breast_cancer", "diabetes", "digits"):
-            api.wait_for_dag(f"{model}__build")
-            api.wait_for_dag(f"{model}__rollout")
-        yield House(stack, api)
-    finally:
-        stack.down()
+def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's own, in a folder to which a test may add a spec."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copytree(PROJECT / "dags", project / "dags")
+    (project / "include").symlink_to(PROJECT / "include")  # specs look there for definitions
+    return project / "dags"
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[House]:
+    with fake_gcs() as gcs:
+        gcs.create_bucket("slipway-models")
+        stack = Stack(
+            tmp_path_factory.mktemp("stack"),
+            PROJECT,
+            dags=dags,
+            connections={"google_cloud_default": google_connection(gcs)},
+            environment=gcs.credentials.to_environment(),
+        )
+        try:
+            stack.up()
+            api = AirflowApi(stack.airflow.url)
+            for model in ("breast_cancer", "diabetes", "digits"):
+                api.wait_for_dag(f"{model}__build")
+                api.wait_for_dag(f"{model}__rollout")
+            yield House(stack, api, gcs, dags / "models")
+        finally:
+            stack.down()
+
+
+def google_connection(server: GcsServer) -> dict[str, Any]:
+    extra = {"is_anonymous": True, "endpoint_url": server.endpoint_url}
+    return {"conn_type": "google_cloud_platform", "extra": extra}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from slipway.contracts import ArtifactRef
 from slipway.serving.channels import read_channel
 from slipway.serving.layout import Layout
 from slipway.serving.publish import Published, publish
+from support.house import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,28 +48,6 @@ def corrupted(house: House, stable: tuple[str, int]) -> Published:
     return publish(
         house.store, "digits", folder, variant="corrupted", metrics={}, golden=golden.data
     )
-
-
-class Traffic(threading.Thread):
-    """Asks stable again and again, and keeps what went wrong."""
-
-    def __init__(self, url: str, body: dict[str, Any]) -> None:
-        super().__init__(daemon=True)
-        self.url, self.body = url, body
-        self.asked, self.failed = 0, list[str]()
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        with httpx.Client(timeout=30) as client:
-            while not self._over.wait(0.02):
-                answer = client.post(self.url, json=self.body)
-                self.asked += 1
-                if answer.status_code != 200:
-                    self.failed.append(answer.text)
-
-    def stop(self) -> None:
-        self._over.set()
-        self.join(60)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from slipway.local.s3_server import S3Server
 from slipway.storage.credentials import StoreCredentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 BUCKET = "slipway-models"
@@ -52,6 +52,8 @@ class Stack:
             runs and addresses.
         project: The checkout with dags/, plugins/ and include/.
         dags: The folder that Airflow parses; default: the project's.
+        connections: More Airflow connections, by id; for another bucket, for example.
+        environment: More variables for the model server, which needs that bucket, too.
         say: Told what is going on.
     """
 
@@ -61,6 +63,8 @@ class Stack:
         project: Path,
         *,
         dags: Path | None = None,
+        connections: Mapping[str, dict[str, Any]] | None = None,
+        environment: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder.resolve()
@@ -68,6 +72,8 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.table = ProcessTable(self.folder)
         self.say = say
+        self._more_connections = dict(connections or {})
+        self._more_environment = dict(environment or {})
         self.addresses = self._addresses()
         home = self.folder / "airflow"
         home.mkdir(exist_ok=True)
@@ -205,7 +211,8 @@ class Stack:
             "--prefer_tflite_model=true",
         )
         url = f"{self.model_server_url}/monitoring/prometheus/metrics"
-        return Service("model-server", command, lambda: answers(url), self.environment())
+        environment = {**self.environment(), **self._more_environment}
+        return Service("model-server", command, lambda: answers(url), environment)
 
     def _airflow_environment(self) -> dict[str, str]:
         environment = self.airflow.environment(
@@ -235,4 +242,5 @@ class Stack:
                 "host": "127.0.0.1",
                 "port": self.addresses.prometheus,
             },
+            **self._more_connections,
         }

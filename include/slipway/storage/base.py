@@ -193,8 +193,15 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def discard(self, prefix: str, *, commit: str) -> None:
-        """Removes a folder that `place` put there: the commit object first, so it is never half."""
+    def discard(self, prefix: str, *, commit: str, first: Sequence[str] = ()) -> None:
+        """Removes a folder that `place` put there, so that it is never half.
+
+        Args:
+            prefix: The folder.
+            commit: The commit object in it, which goes before everything else.
+            first: Paths in it that a server takes for the sign of a complete folder: they go next,
+                in this order.
+        """
 
     def check_access(self) -> None:
         """Proves that this store can be listed, written, read and deleted from, by doing so.
@@ -252,6 +259,15 @@ def clean_path(path: str) -> str:
             subject=path,
         )
     return trimmed
+
+
+def going(
+    found: Sequence[ObjectInfo], prefix: str, first: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Of a folder's objects the paths that go first, in that order, and the others."""
+    paths = [info.path for info in found]
+    leading = [path for name in first if (path := f"{clean_path(prefix)}/{name}") in paths]
+    return leading, [path for path in paths if path not in leading]
 
 
 def no_such_object(uri: str, path: str) -> TerminalError:

@@ -270,9 +270,9 @@ class GcsStore(Store):
         """
         place(self, folder, files, prefix, last=last, commit=commit, progress=progress)
 
-    def discard(self, prefix: str, *, commit: str) -> None:
+    def discard(self, prefix: str, *, commit: str, first: Sequence[str] = ()) -> None:
         """See `Store`."""
-        discard(self, prefix, commit=commit)
+        discard(self, prefix, commit=commit, first=first)
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:

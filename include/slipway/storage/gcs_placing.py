@@ -9,7 +9,7 @@ from io import BytesIO, RawIOBase
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from slipway.errors import TransientError
-from slipway.storage.base import PreconditionFailed, changed_file, clean_path
+from slipway.storage.base import PreconditionFailed, changed_file, clean_path, going
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -63,10 +63,13 @@ def place(
     _each(store.delete, staged)
 
 
-def discard(store: GcsStore, prefix: str, *, commit: str) -> None:
+def discard(store: GcsStore, prefix: str, *, commit: str, first: Sequence[str]) -> None:
     """See `Store.discard`."""
     store.delete(f"{clean_path(prefix)}/{commit}")
-    _each(store.delete, [info.path for info in store.list(prefix)])
+    leading, others = going(store.list(prefix), prefix, first)
+    for path in leading:
+        store.delete(path)
+    _each(store.delete, others)
     _each(store.delete, [info.path for info in store.list(_staging(prefix))])
 
 

@@ -197,9 +197,9 @@ class LocalStore(Store):
             staged.rename(target)
             _sync(target.parent)
 
-    def discard(self, prefix: str, *, commit: str) -> None:
+    def discard(self, prefix: str, *, commit: str, first: Sequence[str] = ()) -> None:
         """See `Store`. The folder goes as one."""
-        del commit  # it goes together with the rest
+        del commit, first  # they go together with the rest
         target = self._folder(prefix)
         with self._asking("delete", prefix):
             if target.is_dir():

@@ -25,6 +25,7 @@ from slipway.storage.base import (
     Unchanged,
     changed_file,
     clean_path,
+    going,
     no_such_object,
 )
 from slipway.storage.credentials import StoreCredentials
@@ -224,11 +225,12 @@ class S3Store(Store):
             send(entry)
         self.put(commit_path, commit.data, if_absent=True)
 
-    def discard(self, prefix: str, *, commit: str) -> None:
+    def discard(self, prefix: str, *, commit: str, first: Sequence[str] = ()) -> None:
         """See `Store`."""
         self.delete(f"{clean_path(prefix)}/{commit}")
-        for info in self.list(prefix):
-            self.delete(info.path)
+        leading, others = going(self.list(prefix), prefix, first)
+        for path in (*leading, *others):
+            self.delete(path)
 
     def _send(self, local: Path, entry: FileEntry, path: str) -> None:
         with self._asking("write", path):
@@ -264,7 +266,8 @@ def _connect(bucket: str, prefix: str, credentials: StoreCredentials) -> store.S
         )
     config: store.S3Config = {"region": credentials.region or "us-east-1"}
     if endpoint is not None:
-        config["endpoint"] = endpoint.rstrip("/")
+        # Under the name "endpoint" it would lose to AWS_ENDPOINT_URL_S3 of this process.
+        config["aws_endpoint_url_s3"] = endpoint.rstrip("/")
     if credentials.access_key_id is not None:
         config["access_key_id"] = credentials.access_key_id
     if credentials.secret_access_key is not None:

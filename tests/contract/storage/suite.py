@@ -212,6 +212,18 @@ class StoreContract:
             store.discard("m/1", commit="slipway.json")
             assert [info.path for info in store.list("")] == ["m/_slipway/ledger.json"]
 
+    def test_discards_what_a_server_looks_for_before_the_rest(
+        self, store: Store, model: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        store.place(model, folder_files(model), "m/1", commit=COMMIT)
+        deleted: list[str] = []
+        delete = store.delete
+        monkeypatch.setattr(store, "delete", lambda path: (deleted.append(path), delete(path)))
+        store.discard("m/1", commit="slipway.json", first=["model.tflite", "saved_model.pb"])
+        assert list(store.list("m/1")) == []
+        # A local folder goes as one, without a single delete.
+        assert deleted[:2] in ([], ["m/1/slipway.json", "m/1/saved_model.pb"])
+
     def test_proving_access_leaves_nothing(self, store: Store):
         store.check_access()
         assert list(store.list("")) == []

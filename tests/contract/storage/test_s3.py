@@ -47,6 +47,13 @@ def test_an_unknown_key_is_terminal(with_other: Callable[..., Store]):
     assert "AWS_ACCESS_KEY_ID" in error.hint
 
 
+def test_the_endpoint_that_was_given_wins_over_the_environment(
+    s3_server: S3Server, s3_uri: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    open_store(s3_uri, s3_server.credentials).check_access()
+
+
 def test_a_wrong_secret_is_terminal_and_never_shown(with_other: Callable[..., Store]):
     store = with_other(secret_access_key=SecretStr("wrong-and-private"))
     error = within(10, store, TerminalError)

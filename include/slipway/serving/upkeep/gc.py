@@ -2,8 +2,8 @@
 
 1. The ledger says "removed": who publishes the same content from here on gets a new number.
 2. The channels are read again: a version that became stable or canary meanwhile is reprieved.
-3. The manifest goes, then everything else. What a dying delete leaves has no manifest, and the
-   next run finds it by the ledger and completes it.
+3. The manifest goes, then saved_model.pb, then everything else. What a dying delete leaves looks
+   whole to nobody, and the next run finds it by the ledger and completes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from slipway.errors import TerminalError
-from slipway.serving.layout import MANIFEST_NAME, Layout
+from slipway.serving.layout import MANIFEST_NAME, SERVABLE_MARKERS, Layout
 from slipway.serving.ledger import mark, reprieve
 from slipway.serving.upkeep.survey import PROBES, newest, read_channels, survey
 
@@ -252,7 +252,8 @@ class _Removing:
         if removal.version is None or removal.kind == "golden":
             self._store.delete(removal.path)
             return
-        self._store.discard(self._layout.version_prefix(removal.version), commit=MANIFEST_NAME)
+        prefix = self._layout.version_prefix(removal.version)
+        self._store.discard(prefix, commit=MANIFEST_NAME, first=SERVABLE_MARKERS[::-1])
         self._store.delete(self._layout.golden(removal.version))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slipway.serving.layout import MANIFEST_NAME, Layout
+from slipway.serving.layout import MANIFEST_NAME, SERVABLE_MARKERS, Layout
 from slipway.serving.ledger import bind, mark, skip_numbers
 from slipway.serving.upkeep.findings import KINDS
 from slipway.serving.upkeep.survey import survey
@@ -78,7 +78,8 @@ def _finish_removal(store: Store, found: Survey, version: int) -> str:
     if entry is None or entry.state != "removed":
         return "it is not removed any more"
     layout = Layout(found.model)
-    store.discard(layout.version_prefix(version), commit=MANIFEST_NAME)
+    prefix = layout.version_prefix(version)
+    store.discard(prefix, commit=MANIFEST_NAME, first=SERVABLE_MARKERS[::-1])
     store.delete(layout.golden(version))
     return ""
 
