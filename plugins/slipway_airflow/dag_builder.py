@@ -3,6 +3,7 @@ r"""Specs become DAGs: the only place that makes tasks.
 <model>__build     check -> each variant's group (make, validate) -> benchmark -> select -> publish
 <model>__rollout   preflight -> deploy -> probe -> health -> promote -> stable
 \-> rollback                 \-> gc
+<model>__adopt     adopt, only when a person asks for it
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
 
 from slipway.errors import SlipwayError, TerminalError
 from slipway.spec.loader import load_spec, spec_files
-from slipway.spec.plan import plan_build, plan_rollout
+from slipway.spec.plan import plan_adopt, plan_build, plan_rollout
 from slipway_airflow import docs
 from slipway_airflow.assets import model_asset
 from slipway_airflow.failures import RETRY_POLICY, retry_arguments
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUILD, ROLLOUT = "build", "rollout"
+BUILD, ROLLOUT, ADOPT = "build", "rollout", "adopt"
 BROKEN_TAG = "broken-spec"
 STABLE = "stable"
 
@@ -126,6 +127,23 @@ def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
     return dag
 
 
+def adopt_dag(spec: ModelSpec, file: Path) -> DAG:
+    """The DAG with which a person takes in a folder that was copied into the bucket by hand."""
+    dag = _dag(spec, ADOPT, schedule=None, doc_md=docs.adopt_doc(spec))
+    [planned] = plan_adopt(spec)
+    outlets = [model_asset(spec.model)]
+    _task(
+        Work(spec, file, planned), planned.task_id, outlets=outlets, **_common_arguments(spec, dag)
+    )
+    dag.params["version"] = Param(
+        type="integer",
+        minimum=1,
+        title="Version",
+        description="The folder that was copied; it keeps its number.",
+    )
+    return dag
+
+
 def _before_in_rollout(
     step: str, before: Sequence[BaseOperator], tasks: dict[str, BaseOperator]
 ) -> Sequence[BaseOperator]:
@@ -183,7 +201,7 @@ def _dags_of(file: Path) -> list[DAG]:
         build = build_dag(spec, file)
         # Left to Airflow, a cron expression that is none would be an error of the whole file.
         build.timetable.validate()
-        return [build, rollout_dag(spec, file)]
+        return [build, rollout_dag(spec, file), adopt_dag(spec, file)]
     except SlipwayError as error:
         return [broken_dag(file, error)]
     except Exception as error:  # whatever it is, it must not cost the other models

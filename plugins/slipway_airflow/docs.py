@@ -79,6 +79,18 @@ def rollout_doc(spec: ModelSpec) -> str:
     )
 
 
+def adopt_doc(spec: ModelSpec) -> str:
+    """Markdown on an adoption DAG: when a person needs it, and what follows."""
+    where = f"`{spec.publish.base_uri}/{spec.model}/`"
+    return (
+        f"### {spec.model}: adopt\n\nTakes in a version folder without a manifest that somebody "
+        f"copied into {where} by hand. Trigger it with the folder's number. It reads every file, "
+        "refuses half a copy and numbers that are taken, binds the number to the content for ever "
+        f"and writes the manifest. Then `{spec.model}__rollout` starts, as after a build. Nothing "
+        "but a person ever starts it."
+    )
+
+
 def step_doc(planned: PlannedStep) -> str:
     """Markdown on a task: what it does, with which options."""
     options = "\n".join(

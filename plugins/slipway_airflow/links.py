@@ -47,23 +47,27 @@ class VersionLink(BaseOperatorLink):
 
 
 class BucketLink(BaseOperatorLink):
-    """The version in the cloud's own console."""
+    """The version in the bucket's console; without a version the model's folder."""
 
     name = "Bucket"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Address in the console; empty if the endpoint is not the cloud's own."""
+        """Address in the console; empty if nothing came of the task, or no console is known.
+
+        For a server that is not the cloud's own, the connection's extra `console_url` names it.
+        """
         # The endpoint is part of a connection, which only the worker may read.
-        from slipway_airflow.hooks.connections import bucket_environment
+        from slipway_airflow.hooks.connections import bucket_environment, console_url
 
         version = _settled_version(operator)
-        if not version:
+        if not version and getattr(operator, "result", None) is None:
             return ""
         spec = operator.spec  # type: ignore[attr-defined]  # on our operators only
         publish = spec.publish
         own = bucket_environment(publish.connection, publish.base_uri)
-        uri = f"{publish.base_uri.rstrip('/')}/{spec.model}/{version}"
-        return console_address(uri, {**os.environ, **own})
+        folder = f"{publish.base_uri.rstrip('/')}/{spec.model}"
+        uri = f"{folder}/{version}" if version else folder
+        return console_address(uri, {**os.environ, **own}, console_url(publish.connection))
 
 
 class EvidenceLink(BaseOperatorLink):

@@ -37,7 +37,7 @@ def test_a_broken_spec_costs_its_own_model_only(tmp_path: Path):
     write_spec(tmp_path, "good")
     write_spec(tmp_path, "bad", extra="variantz: {}\n")
     dags = build_dags(tmp_path)
-    assert set(dags) == {"good__build", "good__rollout", "bad__build"}
+    assert set(dags) == {"good__build", "good__rollout", "good__adopt", "bad__build"}
     broken = dags["bad__build"]
     assert BROKEN_TAG in broken.tags
     assert "did you mean 'variants'" in (broken.doc_md or "")
@@ -59,7 +59,9 @@ def test_what_airflow_itself_refuses_costs_one_model_too(tmp_path: Path):
     write_spec(tmp_path, "never", extra="schedule: 99 99 * * *\n")
     write_spec(tmp_path, "context")
     dags = build_dags(tmp_path)
-    assert set(dags) == {"good__build", "good__rollout", "never__build", "context__build"}
+    assert set(dags) == {
+        "good__build", "good__rollout", "good__adopt", "never__build", "context__build",
+    }  # fmt: skip
     assert "Airflow refuses it" in (dags["never__build"].doc_md or "")
 
 
@@ -95,7 +97,7 @@ def test_a_worker_reads_only_the_model_whose_task_it_runs(
     for name in ("one", "two", "two__build"):
         write_spec(tmp_path, name)
     read = parsing_for(monkeypatch, f"two__{kind}")
-    assert set(build_dags(tmp_path)) == {"two__build", "two__rollout"}
+    assert set(build_dags(tmp_path)) == {"two__build", "two__rollout", "two__adopt"}
     assert read == ["two"]
 
 
@@ -113,5 +115,5 @@ def test_the_dag_processor_reads_every_model(tmp_path: Path, monkeypatch: pytest
     for name in ("one", "two"):
         write_spec(tmp_path, name)
     read = parsing_for(monkeypatch, None)
-    assert len(build_dags(tmp_path)) == 4
+    assert len(build_dags(tmp_path)) == 6
     assert read == ["one", "two"]

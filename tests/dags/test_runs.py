@@ -1,4 +1,4 @@
-"""Both DAGs run by Airflow itself; the steps are real processes whose work is made up."""
+"""The DAGs run by Airflow itself; the steps are real processes whose work is made up."""
 
 from __future__ import annotations
 
@@ -354,3 +354,12 @@ def _events(model: str) -> list[dict[str, Any]]:
             AssetEvent.asset_id == AssetModel.id, AssetModel.name == model
         )
         return [event.extra for event in session.scalars(wanted)]
+
+
+def test_an_adoption_names_the_version_to_whoever_waits_for_the_model(pipeline: Pipeline):
+    pipeline.stub.answers(adopt=succeeded(version=7, digest=DIGEST))
+    run = pipeline.run("adopt", version=7)
+    assert run.state == "success"
+    [request] = pipeline.stub.asked("adopt")
+    assert request["parameters"]["version"] == 7
+    assert _events(pipeline.model)[-1]["version"] == 7

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import TriggerRule
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from slipway.registry import STEPS
@@ -40,10 +41,11 @@ def upstream(dag: DAG) -> dict[str, set[str]]:
     return {task.task_id: set(task.upstream_task_ids) for task in dag.tasks}
 
 
-def test_every_spec_has_a_build_and_a_rollout(dags: dict[str, DAG]):
+def test_every_spec_has_a_build_a_rollout_and_an_adoption(dags: dict[str, DAG]):
     models = {file.stem for file in MODELS.glob("*.yaml") if not file.name.startswith("_")}
     assert "digits" in models
-    assert set(dags) == {f"{name}__{kind}" for name in models for kind in ("build", "rollout")}
+    kinds = ("build", "rollout", "adopt")
+    assert set(dags) == {f"{name}__{kind}" for name in models for kind in kinds}
 
 
 def test_nothing_is_anonymous(dags: dict[str, DAG]):
@@ -127,11 +129,25 @@ def test_every_task_retries_by_the_kind_of_error(dags: dict[str, DAG]):
 
 def test_publishing_starts_the_rollout(dags: dict[str, DAG]):
     (outlet,) = dags["digits__build"].get_task("publish").outlets
+    (adopted,) = dags["digits__adopt"].get_task("adopt").outlets
     (awaited,) = dags["digits__rollout"].timetable.asset_condition.objects
-    assert outlet == awaited
+    assert outlet == adopted == awaited
     assert (outlet.name, outlet.uri, outlet.group) == ("digits", "x-slipway://digits", "slipway")
     outlets = [task for dag in dags.values() for task in dag.tasks if task.outlets]
-    assert {task.task_id for task in outlets} == {"publish"}
+    assert {task.task_id for task in outlets} == {"publish", "adopt"}
+
+
+def test_only_a_person_who_names_the_folder_adopts_it(dags: dict[str, DAG]):
+    adoption = dags["digits__adopt"]
+    assert adoption.schedule is None
+    assert [task.task_id for task in adoption.tasks] == ["adopt"]
+    version = adoption.params.get_param("version")
+    for wrong in (None, 0, "7"):
+        with pytest.raises(ParamValidationError):
+            version.resolve(wrong)
+    with pytest.raises(ParamValidationError, match="No value passed"):
+        version.resolve()
+    assert version.resolve(7) == 7
 
 
 def test_the_options_are_documented(dags: dict[str, DAG]):

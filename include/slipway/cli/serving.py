@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.base import JsonOption, SpecArgument, clear_errors, find_spec, print_json
+from slipway.cli.base import JsonOption, clear_errors, print_json
+from slipway.cli.published import Published, PublishedArgument, find_published
 from slipway.console import console
 from slipway.serving.serve_config.plan import Options, Plan, plan
 from slipway.serving.serve_config.render import files, models_config, run_script
 from slipway.serving.serve_config.table import DEFAULT_VERSION
-from slipway.spec.loader import load_spec
 
 serving = typer.Typer()
 
@@ -28,7 +28,7 @@ class CredentialsBy(StrEnum):
 
 @serving.command("serve-config")
 def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command line
-    spec: SpecArgument,
+    model: PublishedArgument,
     server_version: Annotated[
         str, typer.Option(help="Tag of TensorFlow Serving's image.")
     ] = DEFAULT_VERSION,
@@ -52,13 +52,17 @@ def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command l
     sync: Annotated[
         bool, typer.Option("--sync", help="Use slipway sync where the server could do without.")
     ] = False,
+    prefer_tflite: Annotated[
+        bool | None, typer.Option(help="Load model.tflite where it is; default: the spec's.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write what TensorFlow Serving needs to follow a model's bucket."""
     with clear_errors(as_json=as_json):
-        model = load_spec(find_spec(spec))
-        uri = model.publish.base_uri
-        by = credentials or _by_default(uri)
+        published = find_published(model)
+        by = credentials or _by_default(published.base_uri)
+        if prefer_tflite is None:
+            prefer_tflite = bool(published.prefer_tflite_model)
         options = Options(
             server_version=server_version,
             credentials=by.value,
@@ -66,12 +70,13 @@ def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command l
             region=region,
             poll_seconds=poll_seconds,
             latest=latest,
-            labels=_labels(uri, model.model) if channels else {},
+            labels=_labels(published) if channels else {},
             batching=batching,
             monitoring=monitoring,
             sync=sync,
+            prefer_tflite_model=prefer_tflite,
         )
-        planned = plan(model, options)
+        planned = plan(published.model, published.base_uri, options)
     written = files(planned)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -92,14 +97,13 @@ def _by_default(base_uri: str) -> CredentialsBy:
     return CredentialsBy.platform if google else CredentialsBy.environment
 
 
-def _labels(base_uri: str, model: str) -> dict[str, int]:
+def _labels(published: Published) -> dict[str, int]:
     """Which version each channel points to now."""
     from slipway.serving.channels import read_channel
-    from slipway.storage import open_store
 
-    store = open_store(base_uri)
-    found = {"stable": read_channel(store, model, "stable")}
-    found["canary"] = read_channel(store, model, "canary")
+    store = published.open()
+    found = {"stable": read_channel(store, published.model, "stable")}
+    found["canary"] = read_channel(store, published.model, "canary")
     return {name: c.version for name, c in found.items() if c is not None and c.version}
 
 

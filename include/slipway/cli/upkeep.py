@@ -12,18 +12,16 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from slipway.cli.base import JsonOption, SpecArgument, clear_errors, find_spec, print_json
+from slipway.cli.base import JsonOption, clear_errors, print_json
+from slipway.cli.published import PublishedArgument, find_published
 from slipway.console import console, errors
 from slipway.errors import TerminalError
-from slipway.spec.loader import load_spec
-from slipway.storage import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from slipway.serving.upkeep.findings import Finding
     from slipway.serving.upkeep.gc import Removal
-    from slipway.storage import Store
 
 upkeep = typer.Typer()
 
@@ -34,15 +32,19 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 @upkeep.command()
-def versions(spec: SpecArgument, as_json: JsonOption = False) -> None:
+def versions(model: PublishedArgument, as_json: JsonOption = False) -> None:
     """List the published versions of a model: sizes, digests, channels, metrics."""
     from slipway.serving.catalog import list_versions
 
     with clear_errors(as_json=as_json):
-        store, model, _ = _published(spec)
-        found = list_versions(store, model)
+        published = find_published(model)
+        store = published.open()
+        found = list_versions(store, published.model)
     if as_json:
         print_json([version.model_dump(mode="json") for version in found])
+        return
+    if not found:
+        console.print(f"nothing is published at {store.uri}/{published.model}", soft_wrap=True)
         return
     table = Table("version", "channels", "variant", "size kB", "digest", "state", "created")
     table.add_column("metrics", overflow="fold")
@@ -63,9 +65,9 @@ def versions(spec: SpecArgument, as_json: JsonOption = False) -> None:
 
 @upkeep.command()
 def gc(
-    spec: SpecArgument,
+    model: PublishedArgument,
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Newest versions that stay; default: the spec's.")
+        int | None, typer.Option(min=1, help="Newest versions that stay; default: the spec's; 5.")
     ] = None,
     leftovers_older_than: Annotated[
         str, typer.Option(help="Age at which a silent publisher counts as dead: 90m, 24h, 7d.")
@@ -77,11 +79,11 @@ def gc(
     from slipway.serving.upkeep.gc import collect
 
     with clear_errors(as_json=as_json):
-        store, model, keep_versions = _published(spec)
+        published = find_published(model)
         report = collect(
-            store,
-            model,
-            keep or keep_versions,
+            published.open(),
+            published.model,
+            keep or published.keep_versions,
             leftovers_older_than=_age(leftovers_older_than),
             dry_run=dry_run,
             progress=None if as_json else _say_removal,
@@ -104,7 +106,7 @@ def gc(
 
 @upkeep.command()
 def fsck(
-    spec: SpecArgument,
+    model: PublishedArgument,
     deep: Annotated[bool, typer.Option("--deep", help="Read every byte, compare sha256.")] = False,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what is safe to mend.")] = False,
     as_json: JsonOption = False,
@@ -114,9 +116,10 @@ def fsck(
     from slipway.serving.upkeep.repair import repair as mend
 
     with clear_errors(as_json=as_json):
-        store, model, _ = _published(spec)
+        published = find_published(model)
+        store = published.open()
         with _reading("reading", shown=deep and not as_json) as progress:
-            report = check(store, model, deep=deep, progress=progress)
+            report = check(store, published.model, deep=deep, progress=progress)
         if repair:
             report = mend(store, report)
     if as_json:
@@ -134,7 +137,7 @@ def fsck(
 
 @upkeep.command()
 def adopt(
-    spec: SpecArgument,
+    model: PublishedArgument,
     version: Annotated[int, typer.Option(min=1, help="The folder that was copied by hand.")],
     variant: Annotated[str, typer.Option(help="What to call it.")] = "adopted",
     dry_run: DryRunOption = False,
@@ -144,11 +147,11 @@ def adopt(
     from slipway.serving.upkeep.adopt import adopt as take_in
 
     with clear_errors(as_json=as_json):
-        store, model, _ = _published(spec)
+        published = find_published(model)
         with _reading("reading", shown=not as_json) as progress:
             done = take_in(
-                store,
-                model,
+                published.open(),
+                published.model,
                 version,
                 variant=variant,
                 by=f"adopted by {getpass.getuser()}",
@@ -163,11 +166,6 @@ def adopt(
     state = "could be adopted" if dry_run else "was adopted before"
     state = state if dry_run or done.already_adopted else "is adopted"
     console.print(f"version {version} {state}: {files}, digest {done.manifest.digest[:12]}")
-
-
-def _published(spec: str) -> tuple[Store, str, int]:
-    model = load_spec(find_spec(spec))
-    return open_store(model.publish.base_uri), model.model, model.publish.keep_versions
 
 
 def _age(text: str) -> timedelta:

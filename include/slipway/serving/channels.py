@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from slipway.errors import TerminalError
 from slipway.serving.layout import Digest, Layout, resolve
-from slipway.serving.ledger import note_channel
+from slipway.serving.moves import announce_move, note_move
 from slipway.storage import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def move_channel(
 ) -> Channel:
     """Points a channel to a published version.
 
-    A caller that was killed after its move and calls again gets the channel as it moved it.
+    A caller that was killed after its move and calls again gets the channel as it moved it. A
+    channel never points to a version that a retention has begun to remove, whenever the two meet.
 
     Args:
         store: Open at the base URI.
@@ -70,8 +71,8 @@ def move_channel(
         moved_by: The run or person; shown to whoever comes too late.
 
     Raises:
-        TerminalError: The channel has moved since, and by whom; or the version does not exist or
-            has other content.
+        TerminalError: The channel has moved since, and by whom; or the version does not exist, was
+            removed or has other content.
     """
     manifest = resolve(store, model, version)
     if manifest.digest != digest:
@@ -114,6 +115,8 @@ def _next(
 def _write(store: Store, model: str, name: ChannelName, wanted: Channel) -> Channel:
     current, etag = _read(store, model, name)
     if (current.generation if current else 0) == wanted.generation - 1:
+        if wanted.version is not None:
+            announce_move(store, model, name, wanted.generation, wanted.version)
         data = wanted.model_dump_json(indent=1).encode()
         try:
             store.put(Layout(model).channel(name), data, if_absent=etag is None, if_match=etag)
@@ -124,7 +127,7 @@ def _write(store: Store, model: str, name: ChannelName, wanted: Channel) -> Chan
             current = wanted
     if current is not None and _same_move(current, wanted):
         # Also after a mover that was killed in between: its own retry makes up for it.
-        note_channel(store, model, name, current.generation)
+        note_move(store, model, name, current.generation, current.version)
         return current
     raise _too_late(model, name, wanted.generation - 1, current)
 

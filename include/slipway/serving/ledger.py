@@ -37,6 +37,16 @@ class LedgerEntry(BaseModel):
     state: VersionState
 
 
+class Move(BaseModel):
+    """A channel's move to a version, from its announcement until the channel has moved on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    channel: str
+    generation: int
+    version: int
+
+
 class Ledger(BaseModel):
     """Every version that a model ever had.
 
@@ -47,6 +57,7 @@ class Ledger(BaseModel):
         next_version: The number of the next content.
         versions: By number.
         channels: The generation of each channel as it was last moved.
+        moves: Where channels point and are about to point: no such version can be removed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +66,7 @@ class Ledger(BaseModel):
     next_version: int = Field(default=1, ge=1)
     versions: dict[int, LedgerEntry] = Field(default_factory=dict)
     channels: dict[str, int] = Field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
 
     def version_of(self, digest: str) -> int | None:
         """The living version that is bound to this content; None if there is none."""
@@ -66,6 +78,10 @@ class Ledger(BaseModel):
             ),
             None,
         )
+
+    def wants(self, version: int) -> bool:
+        """Whether a channel points to a version, or may do so at any moment."""
+        return any(move.version == version for move in self.moves)
 
     def allocated(self, digest: str) -> Ledger:
         """This ledger with the next number bound to the content."""
@@ -124,18 +140,35 @@ def allocate(store: Store, model: str, digest: str) -> int:
     Raises:
         TransientError: Too many others wrote at the same time.
     """
-    ledger = _move(
+    ledger = change_ledger(
         store,
         model,
         lambda ledger: ledger if ledger.version_of(digest) else ledger.allocated(digest),
     )
     version = ledger.version_of(digest)
-    assert version is not None  # noqa: S101 - the move has just bound it
+    assert version is not None  # noqa: S101 - it has just been bound
     return version
 
 
-def mark(store: Store, model: str, version: int, state: VersionState) -> bool:
+def mark(
+    store: Store,
+    model: str,
+    version: int,
+    state: VersionState,
+    *,
+    only: VersionState | None = None,
+) -> bool:
     """Moves a version to another state, unless it is "removed", which is final.
+
+    Nor does it become "removed" while a channel points to it or is about to. From then on nobody
+    publishes under its number or points to it.
+
+    Args:
+        store: Open at the base URI.
+        model: The model's name.
+        version: The version.
+        state: The new state.
+        only: The state in which the caller knows it: whoever got further meanwhile wins.
 
     Returns:
         Whether the version is in the state now.
@@ -145,9 +178,11 @@ def mark(store: Store, model: str, version: int, state: VersionState) -> bool:
         entry = ledger.versions.get(version)
         if entry is None or entry.state in {state, "removed"}:
             return ledger
+        if (only and entry.state != only) or (state == "removed" and ledger.wants(version)):
+            return ledger
         return ledger.marked(version, state)
 
-    entry = _move(store, model, change).versions.get(version)
+    entry = change_ledger(store, model, change).versions.get(version)
     return entry is not None and entry.state == state
 
 
@@ -160,7 +195,7 @@ def bind(store: Store, model: str, version: int, digest: str) -> LedgerEntry:
     Raises:
         TransientError: Too many others wrote at the same time.
     """
-    ledger = _move(
+    ledger = change_ledger(
         store,
         model,
         lambda ledger: ledger if version in ledger.versions else ledger.bound(version, digest),
@@ -168,20 +203,21 @@ def bind(store: Store, model: str, version: int, digest: str) -> LedgerEntry:
     return ledger.versions[version]
 
 
-def reprieve(store: Store, model: str, version: int) -> None:
-    """Takes back that a version is removed, for a retention that has not yet touched its files.
+def reprieve(store: Store, model: str, version: int, state: VersionState) -> bool:
+    """Takes back that a version is removed, for a retention that has touched none of its files.
 
-    Raises:
-        TransientError: Too many others wrote at the same time.
+    Returns:
+        Whether it is in the given state now; False if another version has its content by now.
     """
 
     def change(ledger: Ledger) -> Ledger:
         entry = ledger.versions.get(version)
-        if entry is None or entry.state != "removed":
+        if entry is None or entry.state != "removed" or ledger.version_of(entry.digest):
             return ledger
-        return ledger.marked(version, "published")
+        return ledger.marked(version, state)
 
-    _move(store, model, change)
+    entry = change_ledger(store, model, change).versions.get(version)
+    return entry is not None and entry.state == state
 
 
 def skip_numbers(store: Store, model: str, taken: int) -> None:
@@ -197,27 +233,7 @@ def skip_numbers(store: Store, model: str, taken: int) -> None:
         update = {"generation": ledger.generation + 1, "next_version": taken + 1}
         return ledger.model_copy(update=update)
 
-    _move(store, model, change)
-
-
-def note_channel(store: Store, model: str, channel: str, generation: int) -> None:
-    """Notes that a channel has moved, for those who follow the ledger; a second call does nothing.
-
-    Raises:
-        TransientError: Too many others wrote at the same time.
-    """
-
-    def change(ledger: Ledger) -> Ledger:
-        if ledger.channels.get(channel, 0) >= generation:
-            return ledger
-        return ledger.model_copy(
-            update={
-                "generation": ledger.generation + 1,
-                "channels": {**ledger.channels, channel: generation},
-            }
-        )
-
-    _move(store, model, change)
+    change_ledger(store, model, change)
 
 
 def parse_ledger(data: bytes, subject: str) -> Ledger:
@@ -236,7 +252,22 @@ def parse_ledger(data: bytes, subject: str) -> Ledger:
         ) from None
 
 
-def _move(store: Store, model: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+def change_ledger(store: Store, model: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+    """Writes what `change` makes of the ledger, on the condition that nobody else wrote.
+
+    Args:
+        store: Open at the base URI.
+        model: The model's name.
+        change: Called with the ledger, once more after each lost race; it returns the very same
+            object if there is nothing to write.
+
+    Returns:
+        The ledger as it is now.
+
+    Raises:
+        TerminalError: The ledger is damaged.
+        TransientError: Too many others wrote at the same time.
+    """
     path = Layout(model).ledger
     for _ in range(_ROUNDS):
         ledger, etag = _read(store, model)

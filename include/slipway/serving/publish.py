@@ -118,6 +118,8 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
                 uploaded_bytes=sent.bytes,
                 requests=store.requests - before,
             )
+        if fresh:  # a retention withdrew the number meanwhile, and may have deleted under our hands
+            store.discard(Layout(model).version_prefix(version), commit=MANIFEST_NAME)
     raise TransientError(
         f"Version {version} of {model} was removed while it was being published.",
         hint="Publish again; keep more versions if this happens often.",

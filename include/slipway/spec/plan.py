@@ -119,6 +119,12 @@ def plan_rollout(spec: ModelSpec) -> list[PlannedStep]:
     return [*steps, tidy]
 
 
+def plan_adopt(spec: ModelSpec) -> list[PlannedStep]:
+    """The one step that takes in a folder which a person copied into the bucket."""
+    summary = "Reads and checks the folder that `version` names and makes a version of it."
+    return [PlannedStep("adopt", "adopt", summary, config=spec.publish.model_dump(mode="json"))]
+
+
 def _original(spec: ModelSpec) -> PlannedStep:
     task_id = make_task_id(spec, ORIGINAL)
     if spec.saved_model:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SELECT = "select"
 
 _FRAMEWORKS = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert")
-_SHOWN_SHARE = 0.25
+# Often enough to see that it moves, seldom enough for a log that is kept.
+_SAY_SECONDS = 3.0
 
 
 class GoldenFile(Contract):
@@ -88,7 +89,11 @@ def run(context: StepContext) -> StepOutput:
     fresh = not published.already_published
     removed = retain(store, context.request.model, spec.keep_versions) if fresh else ()
     state = "is published" if fresh else "was published before"
-    context.say(f"version {published.version} {state}: {published.uri}")
+    context.say(
+        f"version {published.version} {state}: {published.uri} "
+        f"({published.uploaded_bytes / 1e6:.1f} MB in {seconds:.1f} s, "
+        f"{published.requests} requests)"
+    )
     details = {
         "version": published.version,
         "digest": published.digest,
@@ -172,14 +177,15 @@ def _frameworks() -> dict[str, str]:
 
 
 def _progress(context: StepContext) -> Callable[[int, int], None]:
-    """Says how far the upload is, a few times in all."""
-    shown = 0.0
+    """Says how far the upload is and how fast, every few seconds and when it is over."""
+    began = said = time.monotonic()
 
     def show(sent: int, total: int) -> None:
-        nonlocal shown
-        share = sent / max(total, 1)
-        if share >= shown + _SHOWN_SHARE:
-            shown = share
-            context.say(f"sent {sent / 1e6:.1f} of {total / 1e6:.1f} MB")
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= _SAY_SECONDS or (sent >= total and total):
+            said = now
+            rate = sent / 1e6 / max(now - began, 1e-9)
+            context.say(f"sent {sent / 1e6:.1f} of {total / 1e6:.1f} MB, {rate:.1f} MB/s")
 
     return show

@@ -185,7 +185,8 @@ class Store(ABC):
             prefix: The folder in the store.
             last: Paths of `files` that a server takes for the sign of a complete folder.
             commit: The commit marker.
-            progress: Called with the number of bytes of each file that has arrived.
+            progress: Called with numbers of bytes that were sent: of a small file once it has
+                arrived, of a large one block by block; from any thread.
 
         Raises:
             PreconditionFailed: The commit object is already there.

@@ -106,12 +106,13 @@ class _Work:
 
     def send(self, same: Sequence[FileEntry]) -> None:
         """Sends files of the same content once, unless it is there already."""
-        entry = same[0]
+        entry, told = same[0], False
         if self.sent.get(self.staged(entry)) != entry.size:
-            with _as_listed(self.folder / entry.path, entry) as stream:
+            with _as_listed(self.folder / entry.path, entry, self.progress) as stream:
                 self.store.send(stream, entry.size, self.staged(entry))
+            told = entry.size > _WHOLE_BYTES
         if self.progress is not None:
-            for each in same:
+            for each in same[told:]:
                 self.progress(each.size)
 
     def move_in(self, entry: FileEntry) -> None:
@@ -126,10 +127,10 @@ class _Work:
         )
 
 
-def _as_listed(local: Path, entry: FileEntry) -> IO[bytes]:
+def _as_listed(local: Path, entry: FileEntry, progress: Callable[[int], None] | None) -> IO[bytes]:
     try:
         if entry.size > _WHOLE_BYTES:
-            return cast("IO[bytes]", _Checked(local, entry))
+            return cast("IO[bytes]", _Checked(local, entry, progress))
         data = local.read_bytes()
     except FileNotFoundError:
         raise changed_file(local) from None
@@ -145,7 +146,10 @@ class _Checked(RawIOBase):
     read first with that of what arrived.
     """
 
-    def __init__(self, local: Path, entry: FileEntry) -> None:
+    def __init__(
+        self, local: Path, entry: FileEntry, progress: Callable[[int], None] | None
+    ) -> None:
+        self._progress = progress
         self._local = local
         self._entry = entry
         self._stream = local.open("rb")
@@ -163,6 +167,8 @@ class _Checked(RawIOBase):
         fresh = data[max(self._hashed - begin, 0) :]
         self._content.update(fresh)
         self._hashed += len(fresh)
+        if fresh and self._progress is not None:
+            self._progress(len(fresh))
         if self._hashed == self._entry.size and self._content.hexdigest() != self._entry.sha256:
             raise changed_file(self._local)
         return data

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from slipway.content import bytes_digest, file_digest
+from slipway.content import bytes_digest
 from slipway.errors import TerminalError, TransientError
 from slipway.storage.base import (
     Commit,
@@ -21,9 +20,20 @@ from slipway.storage.base import (
     PreconditionFailed,
     Store,
     StoredObject,
-    changed_file,
     clean_path,
     no_such_object,
+)
+from slipway.storage.local_files import (
+    ABSENT,
+    BLOCK_BYTES,
+    OWN,
+    clear,
+    copy_as_listed,
+    etag_of,
+    holds_a_file,
+    replacing,
+    set_aside,
+    sync,
 )
 
 if TYPE_CHECKING:
@@ -32,11 +42,8 @@ if TYPE_CHECKING:
     from slipway.content import FileEntry
     from slipway.storage.credentials import StoreCredentials
 
-_OWN = ".slipway"  # names that begin so are this store's own and are never listed
-_LOCK = f"{_OWN}.lock"
+_LOCK = f"{OWN}.lock"
 _STAGING = "_slipway/staging"
-_BLOCK_BYTES = 1 << 20
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 # A file where a folder should be, or no right: it will be so the next time.
 _FINAL = {
     errno.EACCES,
@@ -85,7 +92,7 @@ class LocalStore(Store):
             try:
                 data = self._file(path).read_bytes()
             except OSError as error:
-                if error.errno in _ABSENT:
+                if error.errno in ABSENT:
                     return None
                 raise
             return StoredObject(data, bytes_digest(data))
@@ -97,7 +104,7 @@ class LocalStore(Store):
             if not source.is_file():
                 raise no_such_object(self.uri, path)
             with source.open("rb") as stream:
-                while block := stream.read(_BLOCK_BYTES):
+                while block := stream.read(BLOCK_BYTES):
                     yield block
 
     def put(
@@ -108,9 +115,9 @@ class LocalStore(Store):
         with self._asking("write", path), self._lock(self.root):
             if if_absent and target.exists():
                 raise PreconditionFailed(path)
-            if if_match is not None and _etag(target) != if_match:
+            if if_match is not None and etag_of(target) != if_match:
                 raise PreconditionFailed(path)
-            with _replacing(target) as partial:
+            with replacing(target) as partial:
                 partial.write_bytes(data)
         return bytes_digest(data)
 
@@ -119,9 +126,9 @@ class LocalStore(Store):
         found = []
         with self._asking("list", prefix):
             for parent, folders, names in os.walk(self._folder(prefix)):
-                folders[:] = [name for name in folders if not name.startswith(_OWN)]
+                folders[:] = [name for name in folders if not name.startswith(OWN)]
                 for name in names:
-                    info = None if name.startswith(_OWN) else self._info(Path(parent, name))
+                    info = None if name.startswith(OWN) else self._info(Path(parent, name))
                     if info is not None:
                         found.append(info)
         return sorted(found, key=lambda info: info.path)
@@ -132,19 +139,19 @@ class LocalStore(Store):
             try:
                 children = [Path(entry) for entry in os.scandir(self._folder(prefix))]
             except OSError as error:
-                if error.errno in _ABSENT:
+                if error.errno in ABSENT:
                     return []
                 raise
             return sorted(
                 child.name
                 for child in children
-                if not child.name.startswith(_OWN) and child.is_dir() and _holds_a_file(child)
+                if not child.name.startswith(OWN) and child.is_dir() and holds_a_file(child)
             )
 
     def upload(self, local: Path, path: str) -> None:
         """See `Store`."""
         target = self._file(path)
-        with self._asking("write", path), self._lock(self.root), _replacing(target) as partial:
+        with self._asking("write", path), self._lock(self.root), replacing(target) as partial:
             shutil.copyfile(local, partial)
 
     def download(self, path: str, local: Path) -> None:
@@ -153,7 +160,7 @@ class LocalStore(Store):
         with self._asking("read", path):
             if not source.is_file():
                 raise no_such_object(self.uri, path)
-            with _replacing(local) as partial:
+            with replacing(local) as partial:
                 shutil.copyfile(source, partial)
 
     def delete(self, path: str) -> None:
@@ -184,18 +191,18 @@ class LocalStore(Store):
         with self._asking("write", prefix), self._lock(staging):
             if (target / commit.path).exists():
                 raise PreconditionFailed(f"{prefix}/{commit.path}")
-            _clear(staging)
+            clear(staging)
             for entry in files:
-                _copy_as_listed(folder / entry.path, staged / entry.path, entry)
+                copy_as_listed(folder / entry.path, staged / entry.path, entry)
                 if progress is not None:
                     progress(entry.size)
-            with _replacing(staged / commit.path) as partial:
+            with replacing(staged / commit.path) as partial:
                 partial.write_bytes(commit.data)
             for parent, _, _ in os.walk(staged):
-                _sync(Path(parent))
-            _set_aside(target, staging)
+                sync(Path(parent))
+            set_aside(target, staging)
             staged.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
 
     def discard(self, prefix: str, *, commit: str, first: Sequence[str] = ()) -> None:
         """See `Store`. The folder goes as one."""
@@ -205,17 +212,17 @@ class LocalStore(Store):
             if target.is_dir():
                 staging = target.parent / _STAGING
                 with self._lock(staging):
-                    _clear(staging)
-                    _set_aside(target, staging)
+                    clear(staging)
+                    set_aside(target, staging)
 
     def _info(self, file: Path) -> ObjectInfo | None:
         try:
             status = file.stat()
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in ABSENT:
                 return None
             raise
-        etag = _etag(file)
+        etag = etag_of(file)
         if etag is None:
             return None
         written = datetime.fromtimestamp(status.st_mtime, UTC)
@@ -261,68 +268,3 @@ class LocalStore(Store):
                 raise TerminalError(message, hint=hint, subject=where) from error
             hint = "Check the disk (space, health, mounts), then run the task again."
             raise TransientError(message, hint=hint, subject=where) from error
-
-
-def _etag(file: Path) -> str | None:
-    try:
-        return file_digest(file)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise
-
-
-def _holds_a_file(folder: Path) -> bool:
-    return any(not name.startswith(_OWN) for _, _, names in os.walk(folder) for name in names)
-
-
-def _copy_as_listed(source: Path, target: Path, entry: FileEntry) -> None:
-    content = hashlib.sha256()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        stream = source.open("rb")
-    except FileNotFoundError:
-        raise changed_file(source) from None
-    with stream, target.open("wb") as copy:
-        while block := stream.read(_BLOCK_BYTES):
-            content.update(block)
-            copy.write(block)
-        copy.flush()
-        os.fsync(copy.fileno())
-    if content.hexdigest() != entry.sha256:
-        raise changed_file(source)
-
-
-def _clear(staging: Path) -> None:
-    """Deletes what killed attempts left; whoever holds the lock is alone here."""
-    for child in staging.iterdir():
-        if child.is_dir():
-            shutil.rmtree(child)
-
-
-def _set_aside(target: Path, staging: Path) -> None:
-    """Takes a folder out of sight at once, then deletes it."""
-    aside = staging / f"{target.name}.removed"
-    if target.is_dir():
-        target.rename(aside)
-        shutil.rmtree(aside)
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Yields a file beside the target that takes its place, whole and durable."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Always the same name, so that killed writers leave one file at most; the lock protects it.
-    partial = target.with_name(f"{_OWN}-partial-{target.name}")
-    yield partial
-    _sync(partial)
-    partial.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

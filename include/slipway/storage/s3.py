@@ -209,9 +209,8 @@ class S3Store(Store):
             raise PreconditionFailed(commit_path)
 
         def send(entry: FileEntry) -> None:
-            self._send(folder / entry.path, entry, f"{clean_path(prefix)}/{entry.path}")
-            if progress is not None:
-                progress(entry.size)
+            path = f"{clean_path(prefix)}/{entry.path}"
+            self._send(folder / entry.path, entry, path, progress)
 
         by_path = {entry.path: entry for entry in files}
         ending = [by_path.pop(path) for path in last]
@@ -232,14 +231,19 @@ class S3Store(Store):
         for path in (*leading, *others):
             self.delete(path)
 
-    def _send(self, local: Path, entry: FileEntry, path: str) -> None:
+    def _send(
+        self, local: Path, entry: FileEntry, path: str, progress: Callable[[int], None] | None
+    ) -> None:
         with self._asking("write", path):
             if entry.size <= _PART_BYTES:
                 data = b"".join(_as_listed(local, entry))
                 obstore.put(self._bucket, path, data, use_multipart=False)
+                if progress is not None:
+                    progress(entry.size)
             else:
                 # An upload whose source raises is aborted: the object never appears.
-                obstore.put(self._bucket, path, _as_listed(local, entry), chunk_size=_PART_BYTES)
+                blocks = _as_listed(local, entry, progress)
+                obstore.put(self._bucket, path, blocks, chunk_size=_PART_BYTES)
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
@@ -291,8 +295,13 @@ def _connect(bucket: str, prefix: str, credentials: StoreCredentials) -> store.S
     )
 
 
-def _as_listed(local: Path, entry: FileEntry) -> Iterator[bytes]:
-    """Yields a file's blocks; raises at its end if it is not the content that was listed."""
+def _as_listed(
+    local: Path, entry: FileEntry, progress: Callable[[int], None] | None = None
+) -> Iterator[bytes]:
+    """Yields a file's blocks; raises at its end if it is not the content that was listed.
+
+    Progress is told of a block when the next is asked for: then the client has taken it.
+    """
     content = sha256()
     try:
         stream = local.open("rb")
@@ -302,5 +311,7 @@ def _as_listed(local: Path, entry: FileEntry) -> Iterator[bytes]:
         while block := stream.read(_PART_BYTES):
             content.update(block)
             yield block
+            if progress is not None:
+                progress(len(block))
     if content.hexdigest() != entry.sha256:
         raise changed_file(local)

@@ -59,6 +59,12 @@ def bucket_environment(connection_id: str, base_uri: str) -> dict[str, str]:
     return {CONNECTION: connection_id, **read(connection)}
 
 
+def console_url(connection_id: str) -> str:
+    """Where a bucket is shown that is not the cloud's own: `console_url` in the extra field."""
+    connection = _find(connection_id)
+    return str(connection.extra_dejson.get("console_url") or "") if connection else ""
+
+
 def _aws_environment(connection: Connection) -> dict[str, str]:
     extra = connection.extra_dejson
     if extra.get("role_arn"):

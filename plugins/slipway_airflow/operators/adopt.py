@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway_airflow.assets import event_of, model_asset
+from slipway_airflow.lineage import published_dataset
 from slipway_airflow.links import BucketLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class AdoptOperator(StepOperator):
     """Adopts the folder that the run's parameter `version` names.
 
-    It is in no DAG that Slipway makes: adoption is a person's decision. With the model's asset as
-    outlet, what it adopted is rolled out like what was published.
+    It stands in a DAG of its own, which only a person starts: adoption is never an accident. With
+    the model's asset as outlet, what it adopted is rolled out like what was published.
     """
 
     needs_bucket = True
@@ -33,3 +34,7 @@ class AdoptOperator(StepOperator):
         asset = model_asset(self.spec.model)
         if asset in (self.outlets or ()):
             context["outlet_events"][asset].extra = event_of(self.spec.model, result)
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
+        """The adopted version, for whoever has the OpenLineage provider."""
+        return published_dataset(self.result)

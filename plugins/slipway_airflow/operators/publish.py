@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slipway_airflow.assets import event_of, model_asset
+from slipway_airflow.lineage import published_dataset, tell_metrics
 from slipway_airflow.links import BucketLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
 
@@ -25,3 +26,8 @@ class PublishOperator(StepOperator):
     def _after(self, context: Context, result: StepResult) -> None:
         model = self.spec.model
         context["outlet_events"][model_asset(model)].extra = event_of(model, result)
+        tell_metrics(result)
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
+        """The published version, for whoever has the OpenLineage provider."""
+        return published_dataset(self.result)

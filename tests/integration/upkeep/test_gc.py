@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from slipway.errors import TerminalError
-from slipway.serving.channels import move_channel
+from slipway.serving.channels import move_channel, read_channel
 from slipway.serving.layout import Layout, find_manifest, read_golden, resolve
 from slipway.serving.ledger import allocate, mark, read_ledger
 from slipway.serving.publish import publish
@@ -16,6 +16,7 @@ from support.hand_made import MODEL, copy_by_hand, publish_some, tomorrow
 from support.models import write_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from slipway.serving.publish import Published
@@ -107,31 +108,58 @@ def test_content_whose_dead_folder_went_is_published_under_a_new_number(
     assert (again.version, again.already_published) == (2, False)
 
 
-def test_a_version_that_becomes_stable_meanwhile_is_reprieved(
+def test_a_version_that_becomes_stable_meanwhile_stays(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     published = publish_some(store, tmp_path, 3)
-    real = gc.mark
+    real = gc.remove
 
-    def mark_late(*arguments: object) -> bool:
-        done = real(*arguments)  # type: ignore[arg-type]  # passed on as they came
-        if arguments[2] == 1:
-            point(store, published[0])
-        return done
+    def remove_late(*arguments: Any) -> Sequence[gc.Removal]:
+        point(store, published[0])
+        return real(*arguments)
 
-    monkeypatch.setattr(gc, "mark", mark_late)
+    monkeypatch.setattr(gc, "remove", remove_late)
     report = collect(store, MODEL, 1)
-    assert report.removed_versions == (2,)
+    assert (report.removed_versions, report.kept) == ((2,), (3, 1))
     assert resolve(store, MODEL, 1).digest == published[0].digest
     assert read_ledger(store, MODEL).versions[1].state == "published"
 
 
-def test_a_killed_removal_of_what_became_stable_is_taken_back(store: Store, tmp_path: Path):
+def test_nobody_points_a_channel_to_what_a_killed_retention_withdrew(store: Store, tmp_path: Path):
+    published = publish_some(store, tmp_path, 2)
+    mark(store, MODEL, 1, "removed")
+    with pytest.raises(TerminalError, match=r"Version 1 of digits at .* was removed by retention"):
+        point(store, published[0])
+    assert read_channel(store, MODEL, "stable") is None
+
+
+def test_a_restored_channel_takes_back_a_removal_that_was_killed(store: Store, tmp_path: Path):
     published = publish_some(store, tmp_path, 2)
     point(store, published[0])
+    restored = store.get(LAYOUT.channel("stable"))
+    assert restored is not None
+    point(store, published[1], generation=1)
     mark(store, MODEL, 1, "removed")
+    store.put(LAYOUT.channel("stable"), restored.data)
     assert collect(store, MODEL, 1).removed == ()
     assert read_ledger(store, MODEL).versions[1].state == "published"
+
+
+def test_leftovers_stay_while_their_publisher_stages(store: Store, tmp_path: Path):
+    """On GCS a publisher that came back writes beside the folder first."""
+    publish_some(store, tmp_path, 1)
+    number = allocate(store, MODEL, "a" * 64)
+    store.put(f"{MODEL}/{number}/saved_model.pb", b"half, long ago")
+    between = datetime.now(UTC) + timedelta(hours=1)
+    staged = f"{MODEL}/_slipway/staging/{number}/0123"
+    store.put(staged, b"just now")
+    info = next(one for one in store.list(MODEL) if one.path == staged)
+    assert info.modified_at is not None
+    report = collect(store, MODEL, 1, now=info.modified_at + gc.LEFTOVERS_OLDER_THAN)
+    assert {one.kind for one in report.waiting} == {"uncommitted", "staging"}
+    assert report.removed == ()
+    assert collect(store, MODEL, 1, now=between + gc.LEFTOVERS_OLDER_THAN).waiting == ()
+    assert store.get(staged) is None
 
 
 @pytest.mark.parametrize("path", [LAYOUT.ledger, LAYOUT.channel("stable")])

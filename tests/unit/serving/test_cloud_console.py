@@ -28,3 +28,11 @@ def test_only_the_clouds_own_servers_have_a_console(
     uri: str, environ: dict[str, str], address: str
 ):
     assert console_address(uri, environ) == address
+
+
+def test_another_servers_console_is_named_by_a_template():
+    template = "https://minio.example:9001/browser/{bucket}/{prefix}"
+    environ = {"AWS_ENDPOINT_URL": "https://minio.example"}
+    found = console_address("s3://models/team a/digits/3", environ, template)
+    assert found == "https://minio.example:9001/browser/models/team%20a/digits/3/"
+    assert console_address("file:///published/digits", {}, template) == ""

@@ -76,8 +76,10 @@ class VersionsAndChannels(RuleBasedStateMachine):
     def remove(self, data: st.DataObject) -> None:
         if self.bound:
             version = data.draw(st.sampled_from(sorted(self.bound)))
-            assert mark(self.store, "digits", version, "removed")
-            self.removed.add(version)
+            marked = mark(self.store, "digits", version, "removed")
+            assert marked == (version != self.target)
+            if marked:
+                self.removed.add(version)
 
     @rule(data=st.data())
     def what_is_removed_stays_so(self, data: st.DataObject) -> None:
@@ -120,6 +122,10 @@ class VersionsAndChannels(RuleBasedStateMachine):
 
     def try_to_write(self, expected: int, version: int | None, act) -> None:  # noqa: ANN001 - either of the two above
         who = f"run after {self.generation}"
+        if expected == self.generation and version in self.removed:
+            with pytest.raises(TerminalError, match="was removed by retention"):
+                act(who)
+            return
         if expected == self.generation:
             channel = act(who)
             assert channel.generation == expected + 1

@@ -67,6 +67,21 @@ def test_every_query_is_a_graph(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
     assert fields["g0.range_input"] == ["3m"]
 
 
+def test_another_servers_console_is_named_by_its_connection(
+    spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+):
+    extra = {
+        "endpoint_url": "http://127.0.0.1:8333",
+        "console_url": "https://console.example/{bucket}/{prefix}",
+    }
+    connection = {"conn_type": "aws", "login": "who", "password": "pw", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    published = StepResult(step="publish", model="tiny", details={"version": 4})
+    tidied = StepResult(step="gc", model="tiny", details={})
+    found = [link(BucketLink, spec=spec, result=ended) for ended in (published, tidied)]
+    assert found == [f"https://console.example/models/tiny/{end}" for end in ("4/", "")]
+
+
 def test_a_bucket_of_the_clouds_own_is_shown_in_its_console(
     spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,8 +1,9 @@
-"""From a spec and a server version to everything that a server must be given."""
+"""From a published model and a server version to everything that a server must be given."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slipway.serving.serve_config.table import Reading
-    from slipway.spec.model import ModelSpec
 
 CredentialsBy = Literal["environment", "file", "platform"]
 
@@ -36,7 +36,7 @@ _LOAD_RETRY_MICROS = 1_000_000
 
 @dataclass(frozen=True)
 class Options:
-    """What the spec does not say.
+    """What the model's address does not say.
 
     Attributes:
         server_version: As the tag of TensorFlow Serving's image.
@@ -52,6 +52,7 @@ class Options:
         batch_timeout_micros: Longest wait for a batch to fill, in microseconds.
         monitoring: Whether metrics are shown to Prometheus.
         sync: Follow a synchronised folder also where the server could read the bucket itself.
+        prefer_tflite_model: Load model.tflite where it is.
     """
 
     server_version: str
@@ -66,6 +67,7 @@ class Options:
     batch_timeout_micros: int = 1000
     monitoring: bool = True
     sync: bool = False
+    prefer_tflite_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,21 +111,26 @@ class Plan:
         return unquote(self.base_uri.removeprefix("file://"))
 
 
-def plan(spec: ModelSpec, options: Options) -> Plan:
-    """Decides how a server follows a spec's bucket.
+def plan(model: str, base_uri: str, options: Options) -> Plan:
+    """Decides how a server follows a published model.
+
+    Args:
+        model: The model's name.
+        base_uri: Where its versions are published, without the model.
+        options: The rest.
 
     Raises:
-        TerminalError: The server's version is none or too old, cannot load the TFLite that the spec
-            wants served, or nothing is known of the storage; `subject` is the field.
+        TerminalError: The server's version is none or too old, cannot load the TFLite that shall be
+            served, or nothing is known of the storage; `subject` is the field.
     """
     release = parse_release(options.server_version)
-    base_uri = spec.publish.base_uri.rstrip("/")
+    base_uri = _absolute(base_uri.rstrip("/"))
     way = reading(base_uri, release)
     if options.sync and way.scheme != "file":
         way = replace(way, way="sync", poll_seconds=LOCAL_POLL_SECONDS)
     _possible(options, way)
     direct = way.way == "direct" and way.scheme != "file"
-    base_path = f"{base_uri if direct else FOLLOWED_FOLDER}/{spec.model}"
+    base_path = f"{base_uri if direct else FOLLOWED_FOLDER}/{model}"
     poll = way.poll_seconds if options.poll_seconds is None else options.poll_seconds
     flags = [
         f"--port={GRPC_PORT}",
@@ -140,10 +147,14 @@ def plan(spec: ModelSpec, options: Options) -> Plan:
     if options.batching:
         flags.append("--enable_batching=true")
         flags.append(f"--batching_parameters_file={CONFIG_FOLDER}/batching.config")
-    if spec.serve.prefer_tflite_model:
+    if options.prefer_tflite_model:
         flags.append(f"--{tflite_flag(release)}=true")
     environment = _environment(options, way)
-    return Plan(spec.model, base_uri, way, base_path, tuple(flags), environment, options)
+    return Plan(model, base_uri, way, base_path, tuple(flags), environment, options)
+
+
+def _absolute(base_uri: str) -> str:
+    return base_uri if "://" in base_uri else Path(base_uri).absolute().as_uri()
 
 
 def _possible(options: Options, way: Reading) -> None:
@@ -151,12 +162,6 @@ def _possible(options: Options, way: Reading) -> None:
         raise TerminalError(
             "Google Cloud Storage takes no credentials from the environment.",
             hint="Use --credentials file (a service account file) or platform (workload identity).",
-            subject="credentials",
-        )
-    if way.scheme == "s3" and way.way == "sync" and options.credentials == "file":
-        raise TerminalError(
-            "The copier takes keys for S3 from its environment or from the platform, not a file.",
-            hint="Use --credentials environment (or an env_file of your own) or platform.",
             subject="credentials",
         )
     if options.poll_seconds is not None and options.poll_seconds < 1:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SYNC_IMAGE = "slipway"
 _VOLUME = "models"
+_ALIVE = "import urllib.request as r; r.urlopen('http://127.0.0.1:9180/healthz')"
 
 
 def files(plan: Plan) -> dict[str, str]:
@@ -73,7 +74,11 @@ def batching_config(plan: Plan) -> str:
 def sync_command(plan: Plan) -> list[str]:
     """What keeps the server's folder in step with the bucket."""
     folder = f"{FOLLOWED_FOLDER}/{plan.model}"
-    return ["sync", plan.bucket, folder, "--host", "0.0.0.0"]  # noqa: S104 - in a container
+    command = ["sync", plan.bucket, folder, "--host", "0.0.0.0"]  # noqa: S104 - in a container
+    if plan.options.latest > 1:
+        # One more than is served, so that the server never reads what goes.
+        command += ["--keep", str(plan.options.latest + 1)]
+    return command
 
 
 def run_script(plan: Plan) -> str:
@@ -94,7 +99,7 @@ def run_script(plan: Plan) -> str:
     if not syncing:
         command += [*_docker_environment(plan), *_docker_credentials(plan)]
     command += ["--volume", f"$PWD:{CONFIG_FOLDER}:ro"]
-    for mount in _models_mount(plan):
+    for mount in _models_mount(plan, _volume(plan)):
         command += ["--volume", mount]
     command += ["--entrypoint", "tensorflow_model_server", plan.image, *plan.flags]
     return "\n".join([*lines, _shell(command), ""])
@@ -109,17 +114,19 @@ def compose(plan: Plan) -> str:
         "entrypoint": ["tensorflow_model_server"],
         "command": list(plan.flags),
         "ports": ports,
-        "volumes": [f".:{CONFIG_FOLDER}:ro", *_models_mount(plan)],
+        "volumes": [f".:{CONFIG_FOLDER}:ro", *_models_mount(plan, _VOLUME)],
     }
     services: dict[str, Any] = {"serving": server}
     document: dict[str, Any] = {"services": services}
     reader = server
     if plan.reading.way == "sync":
+        status = f"http://serving:{REST_PORT}/v1/models/{plan.model}"
         reader = {
             "image": SYNC_IMAGE,
             "restart": "unless-stopped",
-            "command": ["slipway", *sync_command(plan)],
+            "command": ["slipway", *sync_command(plan), "--status-url", status],
             "volumes": [f"{_VOLUME}:{FOLLOWED_FOLDER}"],
+            "healthcheck": {"test": ["CMD", "python", "-c", _ALIVE]},
         }
         services["sync"] = reader
         document["volumes"] = {_VOLUME: None}
@@ -145,9 +152,9 @@ def _volume(plan: Plan) -> str:
     return f"{plan.model}-models"
 
 
-def _models_mount(plan: Plan) -> list[str]:
+def _models_mount(plan: Plan, volume: str) -> list[str]:
     if plan.reading.way == "sync":
-        return [f"{_VOLUME}:{FOLLOWED_FOLDER}:ro"]
+        return [f"{volume}:{FOLLOWED_FOLDER}:ro"]
     if plan.source_folder is not None:
         return [f"{plan.source_folder}:{FOLLOWED_FOLDER}:ro"]
     return []
@@ -168,15 +175,11 @@ def _docker_credentials(plan: Plan) -> list[str]:
 
 def _shell(command: list[str]) -> str:
     """One command over several lines; `$PWD` and the like stay variables."""
-    words: list[str] = []
-    for word in command:
+    words = [" ".join(command[:2])]
+    for word in command[2:]:
         quoted = f'"{word}"' if word.startswith("$") else shlex.quote(word)
-        if (
-            words
-            and not word.startswith("-")
-            and words[-1].startswith("--")
-            and "=" not in words[-1]
-        ):
+        last = words[-1]
+        if not word.startswith("-") and last.startswith("--") and not {"=", " "} & set(last):
             words[-1] += f" {quoted}"
         else:
             words.append(quoted)

@@ -108,7 +108,8 @@ READINGS: tuple[Reading, ...] = (
         None,
         "sync",
         "every digest is verified, then a version appears by one rename",
-        "as environment of the copier; the server needs none",
+        "as environment of `slipway sync`, which reads AWS_SHARED_CREDENTIALS_FILE too; the server "
+        "needs none",
         LOCAL_POLL_SECONDS,
         (f"{_ISSUES}1963", f"{_ISSUES}2062"),
     ),

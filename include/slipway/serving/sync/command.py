@@ -9,7 +9,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from slipway.errors import SlipwayError, TerminalError, TransientError
+from slipway.errors import SlipwayError, TransientError
+from slipway.serving.address import split_address
 from slipway.serving.sync.disk import LocalVersions
 from slipway.serving.sync.follower import Follower
 from slipway.serving.sync.health import Pages
@@ -27,22 +28,6 @@ _log = logging.getLogger(__name__)
 # Longer than any poll of a healthy bucket: what a silent one may take, several times.
 _STUCK_SECONDS = 300.0
 _STOP_SECONDS = 5.0
-
-
-def split_address(address: str) -> tuple[str, str]:
-    """Splits ``s3://bucket/prefix/model`` into base URI and model.
-
-    Raises:
-        TerminalError: It names no model.
-    """
-    base, _, model = address.rstrip("/").rpartition("/")
-    if not model or not (base.partition("://")[2] if "://" in address else base):
-        raise TerminalError(
-            f"{address} names no model.",
-            hint="Write s3://bucket/prefix/model.",
-            subject="address",
-        )
-    return base, model
 
 
 def sync_once(address: str, folder: Path, policy: Policy) -> None:

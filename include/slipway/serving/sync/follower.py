@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, get_args
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.serving.channels import read_channel
-from slipway.serving.download import DamagedObject, Stopped, download_version
-from slipway.serving.layout import MANIFEST_NAME, ChannelName, Layout, find_manifest
+from slipway.serving.download import Stopped, download_version
+from slipway.serving.layout import ChannelName, Layout, find_manifest
 from slipway.serving.ledger import parse_ledger
 from slipway.serving.sync.in_use import versions_in_use
 from slipway.serving.sync.plan import surplus, wanted
+from slipway.serving.sync.troubles import Troubles, kind_of
 from slipway.storage import UNCHANGED
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _log = logging.getLogger(__name__)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Blocks, folders and the manifest need room beside the files.
 _RESERVE_BYTES = 1 << 20
-_LONGEST_PAUSE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,6 @@ class Policy:
     interval: float = 10.0
     reserve_bytes: int = _RESERVE_BYTES
     status_url: str | None = None
-
-
-@dataclass(slots=True)
-class _Trouble:
-    """A version that could not be had, and when to try again."""
-
-    error: Exception
-    attempts: int
-    not_before: float
 
 
 @dataclass(slots=True)
@@ -105,7 +96,7 @@ class Follower:
         self._metrics = metrics
         self._stop = stop
         self._known: _Known | None = None
-        self._troubles: dict[int, _Trouble] = {}
+        self._troubles = Troubles(policy.interval)
         self._prune_later = False
         self.failures: dict[int, Exception] = {}
         self._show()
@@ -187,16 +178,16 @@ class Follower:
         return ready is not None and (entry is None or entry.digest == ready.digest)
 
     def _try_version(self, known: _Known, version: int) -> None:
-        trouble = self._troubles.get(version)
-        if trouble is not None and time.monotonic() < trouble.not_before:
-            self.failures[version] = trouble.error
+        waiting = self._troubles.waiting(version)
+        if waiting is not None:
+            self.failures[version] = waiting
             return
         try:
             self._fetch_version(known, version)
         except Stopped:
             return
         except SlipwayError as error:
-            self._fail(version, _kind(error), error)
+            self._fail(version, kind_of(error), error)
         except FileExistsError as error:
             self._fail(version, "foreign", error)
         except OSError as error:
@@ -205,7 +196,7 @@ class Follower:
                 self._disk.drop_staging()  # others need the room, too
             self._fail(version, "disk_full" if full else "disk", error)
         else:
-            self._troubles.pop(version, None)
+            self._troubles.over(version)
 
     def _fetch_version(self, known: _Known, version: int) -> None:
         manifest = known.manifests.get(version)
@@ -284,15 +275,8 @@ class Follower:
         self._metrics.fail(kind)
         where = f"{self._model} {version}" if version else self._model
         _log.warning("%s: %s: %s", where, kind, error)
-        if not version:
-            return
-        attempts = self._troubles[version].attempts + 1 if version in self._troubles else 1
-        pause = min(self._policy.interval * 2 ** (attempts - 1), _LONGEST_PAUSE_SECONDS)
-        if kind in {"disk_full", "disk", "foreign"}:
-            pause = 0.0  # asking the disk costs no request
-        elif kind == "newer_schema":
-            pause = float("inf")  # until the ledger changes, or this program does
-        self._troubles[version] = _Trouble(error, attempts, time.monotonic() + pause)
+        if version:
+            self._troubles.add(version, kind, error)
 
     def _show(self) -> None:
         ready = self._disk.ready
@@ -303,13 +287,3 @@ class Follower:
             pending_versions=sum(1 for version in self.failures if version),
             free_bytes=self._disk.free_bytes(),
         )
-
-
-def _kind(error: SlipwayError) -> FailureKind:
-    if isinstance(error, DamagedObject):
-        return "corrupt"
-    if error.details.get("reason") == "newer_schema":
-        return "newer_schema"
-    subject = error.subject or ""
-    refused = "code" in error.details or isinstance(error, TransientError)
-    return "manifest" if subject.endswith(MANIFEST_NAME) and not refused else "store"

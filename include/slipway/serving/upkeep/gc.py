@@ -1,8 +1,8 @@
 """Retention: what is no longer needed goes, in an order in which it may die at any instant.
 
-1. The ledger says "removed": who publishes the same content from here on gets a new number.
-2. The channels are read again: a version that became stable or canary meanwhile is reprieved.
-3. The manifest goes, then saved_model.pb, then everything else. What a dying delete leaves looks
+1. The ledger says "removed", unless a channel points to the version or is about to: from here on
+   nobody can point to it, and who publishes the same content gets a new number.
+2. The manifest goes, then saved_model.pb, then everything else. What a dying delete leaves looks
    whole to nobody, and the next run finds it by the ledger and completes it.
 """
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from slipway.errors import TerminalError
-from slipway.serving.layout import MANIFEST_NAME, SERVABLE_MARKERS, Layout
-from slipway.serving.ledger import mark, reprieve
-from slipway.serving.upkeep.survey import PROBES, newest, read_channels, survey
+from slipway.serving.layout import parse_version
+from slipway.serving.upkeep.removing import remove
+from slipway.serving.upkeep.survey import PROBES, newest, staged_for, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from slipway.serving.ledger import VersionState
     from slipway.serving.upkeep.survey import Folder, Survey
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A publisher that has written nothing for a day is dead; no clock is a day wrong unnoticed.
 LEFTOVERS_OLDER_THAN = timedelta(days=1)
+
+_DIED = "whoever made it died"
 
 Rubbish = Literal["version", "unfinished_removal", "uncommitted", "staging", "golden", "probe"]
 
@@ -62,7 +64,8 @@ class GcReport(BaseModel):
         dry_run: Whether nothing was touched.
         kept: The versions that stay, newest first.
         removed: What went.
-        waiting: Leftovers that are not old enough, or whose age the store does not tell.
+        waiting: Leftovers that are not old enough, whose age the store does not tell, or to which
+            somebody wrote meanwhile.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -131,13 +134,16 @@ def collect(
     plan.add_probes(store.list(PROBES))
     going: Sequence[Removal] = plan.going
     if not dry_run:
-        going = _Removing(store, found, progress).run(plan.going)
+        going = remove(store, found, plan.going, progress)
+    stayed = [one for one in plan.going if one not in going]
+    kept = plan.kept - plan.undecided
+    kept |= {one.version for one in stayed if one.kind == "version" and one.version}
     return GcReport(
         model=model,
         dry_run=dry_run,
-        kept=tuple(sorted(plan.kept - plan.undecided, reverse=True)),
+        kept=tuple(sorted(kept, reverse=True)),
         removed=tuple(going),
-        waiting=tuple(plan.waiting),
+        waiting=(*plan.waiting, *(one for one in stayed if one.kind != "version")),
     )
 
 
@@ -163,11 +169,12 @@ class _Plan:
         for version, info in sorted(found.golden.items()):
             if self._state(version) == "removed" and version not in found.folders:
                 self.going.append(_removal("golden", [info], "its version was removed", version))
-        self._add_old("staging", found.staging)
+        self._add_staged()
 
     def add_probes(self, probes: Sequence[ObjectInfo]) -> None:
         """Plans for what killed checks of access left."""
-        self._add_old("probe", probes)
+        for info in probes:
+            self._by_age(_removal("probe", [info], _DIED), [info])
 
     def _state(self, version: int) -> VersionState | None:
         ledger = self._found.ledger
@@ -184,7 +191,9 @@ class _Plan:
     def _must_stay(self, version: int) -> bool:
         foreign = self._state(version) is None
         unread = self._found.folders[version].manifest is None
-        return foreign or unread or version in self._found.pointed_to
+        ledger = self._found.ledger
+        wanted = ledger is not None and ledger.wants(version)
+        return foreign or unread or wanted or version in self._found.pointed_to
 
     def _add_unfinished(self, version: int) -> None:
         if self._state(version) == "removed":
@@ -192,12 +201,15 @@ class _Plan:
             return
         folder = self._found.folders[version]
         why = "a publisher died before it committed"
-        self._by_age(_removal("uncommitted", folder.objects, why, version), folder.objects)
+        written = [*folder.objects, *staged_for(self._found, version)]
+        self._by_age(_removal("uncommitted", folder.objects, why, version), written)
 
-    def _add_old(self, kind: Literal["staging", "probe"], objects: Iterable[ObjectInfo]) -> None:
-        for info in objects:
-            why = "whoever made it died"
-            self._by_age(_removal(kind, [info], why), [info])
+    def _add_staged(self) -> None:
+        for info in self._found.staging:
+            # One file of a long upload is no older than the publisher's last sign of life.
+            version = parse_version(info.path.split("/")[3])
+            written = staged_for(self._found, version) if version else [info]
+            self._by_age(_removal("staging", [info], _DIED), written)
 
     def _go(self, kind: Rubbish, version: int, why: str) -> None:
         objects = self._found.folders[version].objects
@@ -207,54 +219,6 @@ class _Plan:
         written = newest(objects)
         old = written is not None and written < self._before
         (self.going if old else self.waiting).append(removal)
-
-
-class _Removing:
-    """Carries a plan out."""
-
-    def __init__(
-        self, store: Store, found: Survey, progress: Callable[[Removal], None] | None
-    ) -> None:
-        self._store = store
-        self._found = found
-        self._layout = Layout(found.model)
-        self._progress = progress
-
-    def run(self, plan: Sequence[Removal]) -> Sequence[Removal]:
-        """Removes, and returns what really went."""
-        ledger = self._found.ledger
-        for version in self._found.pointed_to:
-            folder = self._found.folders.get(version)
-            entry = ledger.versions.get(version) if ledger else None
-            if folder and folder.manifest and entry and entry.state == "removed":
-                reprieve(self._store, self._found.model, version)
-        withdrawn = [one for one in plan if self._withdraw(one)]
-        read_channels(self._store, self._found)
-        if self._found.damages:
-            raise next(iter(self._found.damages.values()))
-        gone = []
-        for removal in withdrawn:
-            if removal.kind == "version" and removal.version in self._found.pointed_to:
-                reprieve(self._store, self._found.model, removal.version)
-                continue
-            if self._progress is not None:
-                self._progress(removal)
-            self._remove(removal)
-            gone.append(removal)
-        return gone
-
-    def _withdraw(self, removal: Removal) -> bool:
-        if removal.kind not in {"version", "uncommitted"} or removal.version is None:
-            return True
-        return mark(self._store, self._found.model, removal.version, "removed")
-
-    def _remove(self, removal: Removal) -> None:
-        if removal.version is None or removal.kind == "golden":
-            self._store.delete(removal.path)
-            return
-        prefix = self._layout.version_prefix(removal.version)
-        self._store.discard(prefix, commit=MANIFEST_NAME, first=SERVABLE_MARKERS[::-1])
-        self._store.delete(self._layout.golden(removal.version))
 
 
 def _removal(

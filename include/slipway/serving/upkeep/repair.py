@@ -65,8 +65,8 @@ def _forget(store: Store, found: Survey, version: int) -> str:
         return "some of its files are there"
     if version in found.pointed_to:
         return "a channel points to it"
-    mark(store, found.model, version, "removed")
-    return ""
+    marked = mark(store, found.model, version, "removed", only="published")
+    return "" if marked else "a channel is about to point to it"
 
 
 def _finish_removal(store: Store, found: Survey, version: int) -> str:

@@ -114,14 +114,12 @@ def survey(store: Store, model: str) -> Survey:
         found.ledger = read_ledger(store, model)
     except TerminalError as error:
         found.damages[layout.ledger] = error
-    read_channels(store, found)
+    _read_channels(store, found)
     return found
 
 
-def read_channels(store: Store, found: Survey) -> None:
-    """Reads the channels again into a survey."""
+def _read_channels(store: Store, found: Survey) -> None:
     names: tuple[ChannelName, ...] = get_args(ChannelName)
-    found.channels.clear()
     for name in names:
         try:
             channel = read_channel(store, found.model, name)
@@ -130,6 +128,12 @@ def read_channels(store: Store, found: Survey) -> None:
             continue
         if channel is not None:
             found.channels[name] = channel
+
+
+def staged_for(found: Survey, version: int) -> list[ObjectInfo]:
+    """What publishers have staged of a version."""
+    prefix = f"{found.model}/{STAGING}/{version}/"
+    return [info for info in found.staging if info.path.startswith(prefix)]
 
 
 def newest(objects: list[ObjectInfo]) -> datetime | None:

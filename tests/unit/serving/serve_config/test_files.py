@@ -20,33 +20,23 @@ from slipway.serving.serve_config.plan import Options, Plan, plan
 from slipway.serving.serve_config.render import files
 from slipway.serving.server.config import parse_model_config, read_monitoring_config
 from slipway.serving.server.flags import ServerFlags, parse_flags
-from slipway.spec.loader import load_spec
 from support.specs import write_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slipway.spec.model import ModelSpec
-
 VERSIONS = ["2.2.0", "2.6.2", "2.7.0", "2.20.0"]
 URIS = ["s3://models/team", "gs://models", "file:///srv/published"]
 
 
-def spec_at(folder: Path, uri: str = "s3://models", *, tflite: bool = False) -> ModelSpec:
-    extra = f"serve: {{prefer_tflite_model: {str(tflite).lower()}}}\n"
-    spec = load_spec(write_spec(folder, extra=extra))
-    publish = spec.publish.model_copy(update={"base_uri": uri})
-    return spec.model_copy(update={"publish": publish})
-
-
-def planned(folder: Path, uri: str, version: str, **given: Any) -> Plan:
+def planned(uri: str, version: str, **given: Any) -> Plan:
     given.setdefault("credentials", "platform" if uri.startswith("gs") else "environment")
-    return plan(spec_at(folder, uri), Options(version, **given))
+    return plan("tiny", uri, Options(version, **given))
 
 
 @pytest.mark.parametrize(("uri", "version"), list(itertools.product(URIS, VERSIONS)))
-def test_the_flags_are_flags_of_the_server(tmp_path: Path, uri: str, version: str):
-    made = planned(tmp_path, uri, version, batching=True)
+def test_the_flags_are_flags_of_the_server(uri: str, version: str):
+    made = planned(uri, version, batching=True)
     flags = parse_flags(made.flags)
     assert flags.model_config_file == "/serving/models.config"
     direct = made.reading.way == "direct" and not uri.startswith("file")
@@ -55,8 +45,8 @@ def test_the_flags_are_flags_of_the_server(tmp_path: Path, uri: str, version: st
 
 
 @pytest.mark.parametrize(("uri", "version"), list(itertools.product(URIS, VERSIONS)))
-def test_the_model_config_is_what_a_server_parses(tmp_path: Path, uri: str, version: str):
-    made = planned(tmp_path, uri, version, latest=2)
+def test_the_model_config_is_what_a_server_parses(uri: str, version: str):
+    made = planned(uri, version, latest=2)
     text = files(made)["models.config"]
     message = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     [entry] = message.model_config_list.config
@@ -69,15 +59,15 @@ def test_the_model_config_is_what_a_server_parses(tmp_path: Path, uri: str, vers
         assert model.base_path == "/models/tiny"
 
 
-def test_labels_name_the_versions_that_are_served(tmp_path: Path):
-    made = planned(tmp_path, URIS[0], "2.20.0", labels={"stable": 3, "canary": 5})
+def test_labels_name_the_versions_that_are_served():
+    made = planned(URIS[0], "2.20.0", labels={"stable": 3, "canary": 5})
     [model] = parse_model_config(files(made)["models.config"], "models.config")
     assert model.labels == {"stable": 3, "canary": 5}
     assert model.policy.versions == {3, 5}
 
 
 def test_monitoring_and_batching_parse(tmp_path: Path):
-    made = planned(tmp_path, URIS[0], "2.20.0", batching=True, max_batch_size=64)
+    made = planned(URIS[0], "2.20.0", batching=True, max_batch_size=64)
     for name, text in files(made).items():
         (tmp_path / name).write_text(text)
     flags = ServerFlags(monitoring_config_file=str(tmp_path / "monitoring.config"))
@@ -85,8 +75,8 @@ def test_monitoring_and_batching_parse(tmp_path: Path):
     assert "max_batch_size { value: 64 }" in (tmp_path / "batching.config").read_text()
 
 
-def test_old_servers_read_s3_with_variables_of_their_own(tmp_path: Path):
-    made = planned(tmp_path, URIS[0], "2.6.2", endpoint_url="http://s3:8333", region="eu-1")
+def test_old_servers_read_s3_with_variables_of_their_own():
+    made = planned(URIS[0], "2.6.2", endpoint_url="http://s3:8333", region="eu-1")
     assert made.base_path == "s3://models/team/tiny"
     assert made.environment == {
         "AWS_ACCESS_KEY_ID": None,
@@ -96,12 +86,12 @@ def test_old_servers_read_s3_with_variables_of_their_own(tmp_path: Path):
         "S3_USE_HTTPS": "0",
         "S3_VERIFY_SSL": "0",
     }
-    secure = planned(tmp_path, URIS[0], "2.6.2", endpoint_url="https://s3.example")
+    secure = planned(URIS[0], "2.6.2", endpoint_url="https://s3.example")
     assert (secure.environment["S3_USE_HTTPS"], secure.environment["S3_VERIFY_SSL"]) == ("1", "1")
 
 
-def test_new_servers_get_a_copier_and_no_keys(tmp_path: Path):
-    made = planned(tmp_path, URIS[0], "2.20.0", endpoint_url="http://s3:8333")
+def test_new_servers_get_slipway_sync_and_no_keys():
+    made = planned(URIS[0], "2.20.0", endpoint_url="http://s3:8333")
     services = yaml.safe_load(files(made)["compose.yaml"])["services"]
     assert set(services) == {"serving", "sync"}
     assert "environment" not in services["serving"]
@@ -110,47 +100,56 @@ def test_new_servers_get_a_copier_and_no_keys(tmp_path: Path):
         "slipway", "sync", "s3://models/team/tiny", "/models/tiny",
     ]  # fmt: skip
     assert services["serving"]["volumes"][1] == "models:/models:ro"
+    assert services["sync"]["command"][4:] == [
+        "--host", "0.0.0.0", "--status-url", "http://serving:8501/v1/models/tiny",
+    ]  # fmt: skip
+    assert "9180/healthz" in services["sync"]["healthcheck"]["test"][-1]
 
 
-def test_google_credentials_are_a_file_or_the_platforms(tmp_path: Path):
-    made = planned(tmp_path, URIS[1], "2.20.0", credentials="file")
+def test_as_many_versions_are_followed_as_are_served():
+    script = files(planned(URIS[0], "2.20.0", latest=3))["run.sh"]
+    assert "--keep 4" in script
+    assert "--keep" not in files(planned(URIS[0], "2.20.0"))["run.sh"]
+
+
+def test_google_credentials_are_a_file_or_the_platforms():
+    made = planned(URIS[1], "2.20.0", credentials="file")
     assert list(made.environment) == ["GOOGLE_APPLICATION_CREDENTIALS"]
     assert "$BUCKET_CREDENTIALS_FILE" in files(made)["run.sh"]
-    assert planned(tmp_path, URIS[1], "2.20.0").environment == {}
+    assert planned(URIS[1], "2.20.0").environment == {}
     with pytest.raises(TerminalError, match="no credentials from the environment"):
-        planned(tmp_path, URIS[1], "2.20.0", credentials="environment")
+        planned(URIS[1], "2.20.0", credentials="environment")
 
 
-def test_keys_for_s3_are_a_mounted_file_only_where_the_server_reads_it(tmp_path: Path):
-    made = planned(tmp_path, URIS[0], "2.6.2", credentials="file")
+@pytest.mark.parametrize(("version", "reader"), [("2.6.2", "serving"), ("2.20.0", "sync")])
+def test_keys_for_s3_may_be_a_file_for_whoever_reads_the_bucket(version: str, reader: str):
+    made = planned(URIS[0], version, credentials="file")
     assert list(made.environment) == ["AWS_SHARED_CREDENTIALS_FILE"]
-    service = yaml.safe_load(files(made)["compose.yaml"])["services"]["serving"]
+    service = yaml.safe_load(files(made)["compose.yaml"])["services"][reader]
     assert service["volumes"][-1].endswith(":/run/secrets/bucket-credentials:ro")
-    with pytest.raises(TerminalError, match="not a file"):
-        planned(tmp_path, URIS[0], "2.20.0", credentials="file")
 
 
-def test_sync_may_be_chosen_where_the_server_could_read(tmp_path: Path):
-    made = planned(tmp_path, URIS[1], "2.20.0", sync=True)
+def test_sync_may_be_chosen_where_the_server_could_read():
+    made = planned(URIS[1], "2.20.0", sync=True)
     assert (made.reading.way, made.base_path) == ("sync", "/models/tiny")
     assert "--file_system_poll_wait_seconds=1" in made.flags
 
 
-def test_tflite_is_asked_for_by_the_servers_own_flag(tmp_path: Path):
-    spec = spec_at(tmp_path, tflite=True)
-    assert "--use_tflite_model=true" in plan(spec, Options("2.2.0")).flags
-    assert "--prefer_tflite_model=true" in plan(spec, Options("2.3.0")).flags
+def test_tflite_is_asked_for_by_the_servers_own_flag():
+    asked = {"prefer_tflite_model": True}
+    assert "--use_tflite_model=true" in planned(URIS[0], "2.2.0", **asked).flags
+    assert "--prefer_tflite_model=true" in planned(URIS[0], "2.3.0", **asked).flags
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-def test_a_poll_that_would_never_see_a_new_version_is_refused(tmp_path: Path, seconds: int):
+def test_a_poll_that_would_never_see_a_new_version_is_refused(seconds: int):
     with pytest.raises(TerminalError, match="never show a new version"):
-        planned(tmp_path, URIS[0], "2.20.0", poll_seconds=seconds)
+        planned(URIS[0], "2.20.0", poll_seconds=seconds)
 
 
 @pytest.mark.parametrize(("uri", "version"), list(itertools.product(URIS, VERSIONS)))
 def test_the_script_starts_what_the_compose_file_starts(tmp_path: Path, uri: str, version: str):
-    made = planned(tmp_path, uri, version)
+    made = planned(uri, version)
     written = files(made)
     script = tmp_path / "run.sh"
     script.write_text(written["run.sh"])
@@ -173,6 +172,10 @@ def test_the_script_starts_what_the_compose_file_starts(tmp_path: Path, uri: str
     assert [mount.split(":")[-2] for mount in mounted] == [
         mount.split(":")[-2] for mount in service["volumes"]
     ]
+    if made.reading.way == "sync":
+        writer = done.stdout.split("==\n")[-3].splitlines()
+        assert writer[writer.index("--volume") + 1] == "tiny-models:/models"
+        assert "tiny-models:/models:ro" in server
     assert shlex.split(written["run.sh"].replace("\\\n", ""))
 
 

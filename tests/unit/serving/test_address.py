@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slipway.errors import TerminalError
-from slipway.serving.sync.command import split_address
+from slipway.serving.address import split_address
 
 
 def test_the_last_part_is_the_model():

@@ -1,0 +1,96 @@
+"""Files and folders that appear, change and vanish as one, and survive a power cut."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from slipway.content import file_digest
+from slipway.storage.base import changed_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from slipway.content import FileEntry
+
+OWN = ".slipway"  # names that begin so are the store's own and are never listed
+BLOCK_BYTES = 1 << 20
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+
+
+def etag_of(file: Path) -> str | None:
+    """sha256 of a file's content; None if there is no such file."""
+    try:
+        return file_digest(file)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise
+
+
+def holds_a_file(folder: Path) -> bool:
+    """Whether there is a file below a folder, at any depth, that is not the store's own."""
+    return any(not name.startswith(OWN) for _, _, names in os.walk(folder) for name in names)
+
+
+def copy_as_listed(source: Path, target: Path, entry: FileEntry) -> None:
+    """Copies a file durably.
+
+    Raises:
+        TerminalError: It is not the content that was listed.
+    """
+    content = hashlib.sha256()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        stream = source.open("rb")
+    except FileNotFoundError:
+        raise changed_file(source) from None
+    with stream, target.open("wb") as copy:
+        while block := stream.read(BLOCK_BYTES):
+            content.update(block)
+            copy.write(block)
+        copy.flush()
+        os.fsync(copy.fileno())
+    if content.hexdigest() != entry.sha256:
+        raise changed_file(source)
+
+
+def clear(staging: Path) -> None:
+    """Deletes what killed attempts left; whoever holds the lock is alone here."""
+    for child in staging.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+
+
+def set_aside(target: Path, staging: Path) -> None:
+    """Takes a folder out of sight at once, then deletes it."""
+    aside = staging / f"{target.name}.removed"
+    if target.is_dir():
+        target.rename(aside)
+        shutil.rmtree(aside)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yields a file beside the target that takes its place, whole and durable."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Always the same name, so that killed writers leave one file at most; the lock protects it.
+    partial = target.with_name(f"{OWN}-partial-{target.name}")
+    yield partial
+    sync(partial)
+    partial.replace(target)
+    sync(target.parent)
+
+
+def sync(path: Path) -> None:
+    """Makes a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
