@@ -8,6 +8,7 @@ from http import HTTPStatus
 from obstore import exceptions
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
+from slipway.storage.s3_login_errors import login_error
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -55,6 +56,8 @@ def translated(error: Exception, action: str, where: str, who: str = "") -> Slip
         who: Whom it was asked as, for the message.
     """
     text = str(error)
+    if before := login_error(text, f"Could not {action} {where}{who}", where):
+        return before
     status = int(found[1]) if (found := _STATUS.search(text)) else None
     code = found[1] if (found := _CODE.search(text)) else None
     if _REDIRECT in text:
