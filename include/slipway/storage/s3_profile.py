@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import boto3.session
 import botocore.session
 from botocore import exceptions as aws
 from obstore.auth.boto3 import Boto3CredentialProvider
@@ -49,7 +50,7 @@ class Profile:
         self._who = credentials.named("profile_name", "AWS_PROFILE")
         self._given = credentials
         try:
-            self._session: Any = botocore.session.Session(profile=credentials.profile)
+            self._session: Any = boto3.session.Session(profile_name=credentials.profile)
             self._provider = self._load()
         except aws.BotoCoreError as error:
             raise told(error, self._who) from None
@@ -66,10 +67,11 @@ class Profile:
     def settings(self) -> dict[str, Any]:
         """Region, endpoint and CA bundle of the profile, where the environment has none."""
         given, session = self._given, self._session
+        section = botocore.session.Session(profile=given.profile).get_scoped_config()
         found = {
-            "region": given.region or session.get_config_variable("region"),
-            "endpoint_url": given.endpoint_url or own_endpoint(session, given.region),
-            "ca_bundle": given.ca_bundle or session.get_config_variable("ca_bundle"),
+            "region": given.region or session.region_name,
+            "endpoint_url": given.endpoint_url or own_endpoint(session),
+            "ca_bundle": given.ca_bundle or section.get("ca_bundle"),
         }
         return {name: value for name, value in found.items() if value}
 
@@ -87,11 +89,11 @@ class Profile:
             raise told(error, self._who) from None
 
 
-def own_endpoint(session: Any, region: str | None = None) -> str | None:
-    """The S3 endpoint that a botocore session is configured with; None if it is Amazon's own."""
-    client = session.create_client(
+def own_endpoint(session: Any) -> str | None:
+    """The S3 endpoint that a boto3 session is configured with; None if it is Amazon's own."""
+    client = session.client(
         "s3",
-        region_name=region or session.get_config_variable("region") or "us-east-1",
+        region_name=session.region_name or "us-east-1",
         # Only asked for its address.
         aws_access_key_id="none",
         aws_secret_access_key="none",  # noqa: S106

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import builtins
 import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from pydantic import SecretStr
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.storage import StoreCredentials, open_store
 from support.guarded_s3 import OTHER_ROLE, POD_ROLE, ROLE, GuardedS3, Identities
-from support.local_http import Answer, Asked, local_http
+from support.local_http import local_http
 from support.seaweed import free_ports
+from support.temporary_keys import metadata, temporary_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,20 +39,6 @@ def as_the_owner(monkeypatch: pytest.MonkeyPatch, server: GuardedS3, url: str) -
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-
-
-def temporary_keys(server: GuardedS3) -> dict[str, str]:
-    """Those of a role, from the server's own token service."""
-    key, secret = server.keys()
-    service = boto3.client(
-        "sts",
-        endpoint_url=server.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id=key,
-        aws_secret_access_key=secret,
-    )
-    keys: dict[str, str] = service.assume_role(RoleArn=ROLE, RoleSessionName="tests")["Credentials"]
-    return keys
 
 
 def test_temporary_keys_need_their_token(monkeypatch: pytest.MonkeyPatch, server: GuardedS3):
@@ -269,22 +254,6 @@ def test_a_web_identity_without_its_token_is_refused_before_anything_is_asked(
     as_a_pod(monkeypatch, server, tmp_path, "")
     (tmp_path / "token").unlink()
     assert refused().subject == "AWS_WEB_IDENTITY_TOKEN_FILE"
-
-
-def metadata(server: GuardedS3, asked: Asked) -> Answer:
-    """As the metadata service of an instance, and of a container, answers."""
-    if asked.path == "/latest/api/token":
-        return 200, "a session"
-    if asked.path.endswith("/security-credentials/"):
-        return 200, "machine"
-    keys = temporary_keys(server)
-    return 200, {
-        "Code": "Success",
-        "AccessKeyId": keys["AccessKeyId"],
-        "SecretAccessKey": keys["SecretAccessKey"],
-        "Token": keys["SessionToken"],
-        "Expiration": (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
 
 
 def test_an_instance_has_the_role_of_its_metadata(

@@ -63,12 +63,6 @@ def test_without_a_login_the_platform_says_who_we_are(monkeypatch: pytest.Monkey
     }
 
 
-def test_a_role_is_refused_and_not_ignored(monkeypatch: pytest.MonkeyPatch):
-    connect(monkeypatch, "bucket_d", conn_type="aws", extra={"role_arn": "arn:aws:iam::1:role/r"})
-    with pytest.raises(TerminalError, match="assumes a role"):
-        bucket_environment("bucket_d", "s3://b")
-
-
 def google(name: str) -> GoogleCredentials:
     own = {"SLIPWAY_GOOGLE_KEYFILE_JSON": "{}", "GOOGLE_APPLICATION_CREDENTIALS": "/worker.json"}
     return StoreCredentials.from_environment(own | bucket_environment(name, "gs://b")).google
