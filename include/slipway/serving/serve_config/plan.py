@@ -156,7 +156,8 @@ def _possible(options: Options, way: Reading) -> None:
     if way.scheme == "s3" and way.way == "sync" and options.credentials == "file":
         raise TerminalError(
             "The copier takes keys for S3 from its environment or from the platform, not a file.",
-            hint="Use --credentials environment (or an env_file of your own) or platform.",
+            hint="Use --credentials environment (or an env_file of your own) or platform; "
+            "docs/connections.md has every variable of the copier.",
             subject="credentials",
         )
     if options.poll_seconds is not None and options.poll_seconds < 1:
