@@ -34,11 +34,14 @@ class GuardedS3(S3Server):
     Args:
         folder: Where everything goes.
         identities: Says who a token from outside belongs to.
+
+    Attributes:
+        identities: The same.
     """
 
     def __init__(self, folder: Path, identities: Identities) -> None:
         super().__init__(folder)
-        self._identities = identities
+        self.identities = identities
         self._https_port = free_ports(1)[0]
 
     @property
@@ -96,9 +99,9 @@ class GuardedS3(S3Server):
                     "type": "oidc",
                     "enabled": True,
                     "config": {
-                        "issuer": self._identities.url,
+                        "issuer": self.identities.url,
                         "clientId": _AUDIENCE,
-                        "jwksUri": f"{self._identities.url}/jwks",
+                        "jwksUri": f"{self.identities.url}/jwks",
                     },
                 }
             ],
@@ -135,7 +138,7 @@ class Identities:
 
 
 @contextmanager
-def guarded_s3() -> Iterator[tuple[GuardedS3, Identities]]:
+def guarded_s3() -> Iterator[GuardedS3]:
     """Runs both on free ports; takes them down with their data."""
     identities = Identities()
     with (
@@ -144,8 +147,7 @@ def guarded_s3() -> Iterator[tuple[GuardedS3, Identities]]:
     ):
         identities.url = public.url
         with GuardedS3(Path(folder), identities) as server:
-            server.create_bucket("tests")
-            yield server, identities
+            yield server
 
 
 def _role(arn: str, principal: dict[str, str], action: str) -> dict[str, Any]:
