@@ -19,7 +19,8 @@ _HINTS = {
     "NotImplemented": "This server lacks what S3 has; conditional writes are the usual reason.",
     "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID: this endpoint does not know the key.",
     "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY: it does not belong to the key's id.",
-    "ExpiredToken": "Get new temporary keys: these have expired.",
+    "ExpiredToken": "Get new temporary keys: these have expired. A task assumes its connection's "
+    "role anew when it is cleared; assume_role_kwargs.DurationSeconds makes the keys last longer.",
     "InvalidToken": "Check AWS_SESSION_TOKEN: it does not belong to these keys.",
     "RequestTimeTooSkewed": "Set this machine's clock: signatures hold for a quarter of an hour.",
     "RequestExpired": "Set this machine's clock: signatures hold for a quarter of an hour.",

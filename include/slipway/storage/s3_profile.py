@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from slipway.storage.credentials import StoreCredentials
 
+# boto3 hands out no keys of a role that run out within 10 minutes; so long they may be kept.
+_ASK_AGAIN = timedelta(minutes=10)
 _FIRST_SERVER_ERROR = 500
 _THROTTLED = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 _PASSING = (
@@ -58,7 +61,7 @@ class Profile:
     def _load(self) -> Boto3CredentialProvider | None:
         if self._session.get_credentials() is None:
             return None
-        return Boto3CredentialProvider(self._session)
+        return Boto3CredentialProvider(self._session, ttl=_ASK_AGAIN)
 
     def is_empty(self) -> bool:
         """Whether no keys are to be had this way."""
