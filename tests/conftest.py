@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from slipway.local.gcs_server import GcsServer
     from slipway.local.s3_server import S3Server
+    from support.guarded_s3 import GuardedS3
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,16 @@ def s3_uri(s3_server: S3Server) -> str:
     """An empty place in the bucket, for one test; open it with `s3_server.credentials`."""
     del s3_server
     return f"s3://tests/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def guarded_s3_server() -> Iterator[GuardedS3]:
+    """A real S3 server with TLS, roles and one bucket, "tests"."""
+    from support.guarded_s3 import guarded_s3
+
+    with guarded_s3() as server:
+        server.create_bucket("tests")
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -27,12 +27,14 @@ class Gateway:
     Attributes:
         url: Where it answers.
         rule: Decides over each request.
+        bearer: The token that every request has to carry, if any.
         spoil: Alters every answer's body that was passed on.
         seen: Method and path of every request, in their order.
     """
 
     url: str
     rule: Rule = lambda _method, _path: None
+    bearer: str | None = None
     spoil: Callable[[bytes], bytes] = lambda body: body
     seen: list[tuple[str, str]] = field(default_factory=list)
 
@@ -54,6 +56,8 @@ def gateway(upstream: str) -> Iterator[Gateway]:
             body = self.rfile.read(length)
             state.seen.append((self.command, self.path))
             told = state.rule(self.command, self.path)
+            if state.bearer and self.headers.get("Authorization") != f"Bearer {state.bearer}":
+                told = google_error(401, "authError")
             if told is None:
                 self._pass_on(body)
             elif told[0] == 0:

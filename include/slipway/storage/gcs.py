@@ -296,7 +296,7 @@ class GcsStore(Store):
         google_ = self._credentials.google
         options = {"api_endpoint": google_.endpoint_url} if google_.endpoint_url else None
         return Client(
-            project=google_.project, credentials=identity(google_), client_options=options
+            project=google_.project, credentials=identity(self._credentials), client_options=options
         )
 
     def _blob(self, path: str) -> Any:

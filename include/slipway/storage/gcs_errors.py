@@ -30,6 +30,11 @@ _NEW_KEY = (
     "connection's keyfile), and check this machine's clock: a key signs the time."
 )
 
+_MAY_BECOME = (
+    "Grant whoever asks the role Service Account Token Creator on the account to become, or "
+    "correct CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT, or the connection's impersonation_chain."
+)
+
 
 def translated(error: Exception, action: str, where: str, who: str) -> SlipwayError:
     """Returns what an error of the client means; of request and answer only status and reason.
@@ -45,7 +50,7 @@ def translated(error: Exception, action: str, where: str, who: str) -> SlipwayEr
     if isinstance(error, auth.GoogleAuthError) and not _may_pass(error):
         return TerminalError(
             f"{failed}: {_gist(error)}.",
-            hint=_NEW_KEY,
+            hint=_MAY_BECOME if "impersonated" in _gist(error) else _NEW_KEY,
             subject=where,
             details={"code": "credentials"},
         )

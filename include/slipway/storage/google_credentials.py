@@ -14,6 +14,9 @@ KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 EMULATOR = "STORAGE_EMULATOR_HOST"
 _ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE"
 _PROJECT = "GOOGLE_CLOUD_PROJECT"
+_QUOTA_PROJECT = "GOOGLE_CLOUD_QUOTA_PROJECT"
+# As the gcloud command has it: the account to become comes last, those on the way before it.
+_IMPERSONATE = "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT"
 
 
 class GoogleCredentials(BaseModel):
@@ -23,7 +26,9 @@ class GoogleCredentials(BaseModel):
         key_json: A service account's key, or a workload identity configuration, as JSON text.
         key_file: A file with the same; without either the platform's identity is asked:
             application default credentials, the metadata server.
-        project: Billed and named in requests; most need none.
+        impersonate: Service accounts to become, one after another; the last one asks.
+        project: Named in requests; most need none.
+        quota_project: Billed for requests, where that is not the account's own project.
         endpoint_url: None means Google itself.
         anonymous: Whether to send no credentials at all: a public bucket, or a local server.
     """
@@ -32,7 +37,9 @@ class GoogleCredentials(BaseModel):
 
     key_json: SecretStr | None = None
     key_file: str | None = None
+    impersonate: tuple[str, ...] = ()
     project: str | None = None
+    quota_project: str | None = None
     endpoint_url: str | None = None
     anonymous: bool = False
 
@@ -40,9 +47,11 @@ class GoogleCredentials(BaseModel):
     def from_environment(cls, env: Mapping[str, str]) -> GoogleCredentials:
         """Reads the standard Google variables; empty counts as unset.
 
-        GOOGLE_APPLICATION_CREDENTIALS, GOOGLE_CLOUD_PROJECT, STORAGE_EMULATOR_HOST (an endpoint
-        that takes no credentials) before CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE (one that does),
-        and before all SLIPWAY_GOOGLE_KEYFILE_JSON, a key as text.
+        GOOGLE_APPLICATION_CREDENTIALS, CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT (accounts with
+        commas between them), GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_QUOTA_PROJECT,
+        STORAGE_EMULATOR_HOST (an endpoint that takes no credentials) before
+        CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE (one that does), and before all
+        SLIPWAY_GOOGLE_KEYFILE_JSON, a key as text.
         """
         emulator = env.get(EMULATOR) or None
         if emulator is not None and "://" not in emulator:
@@ -51,7 +60,9 @@ class GoogleCredentials(BaseModel):
             {
                 "key_json": env.get(KEY_JSON) or None,
                 "key_file": env.get(KEY_FILE) or None,
+                "impersonate": _listed(env.get(_IMPERSONATE) or ""),
                 "project": env.get(_PROJECT) or None,
+                "quota_project": env.get(_QUOTA_PROJECT) or None,
                 "endpoint_url": emulator or env.get(_ENDPOINT) or None,
                 "anonymous": emulator is not None,
             }
@@ -62,7 +73,13 @@ class GoogleCredentials(BaseModel):
         values = {
             KEY_JSON: self.key_json.get_secret_value() if self.key_json else None,
             KEY_FILE: self.key_file,
+            _IMPERSONATE: ",".join(self.impersonate),
             _PROJECT: self.project,
+            _QUOTA_PROJECT: self.quota_project,
             (EMULATOR if self.anonymous else _ENDPOINT): self.endpoint_url,
         }
         return {name: value for name, value in values.items() if value}
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())

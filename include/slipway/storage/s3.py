@@ -30,6 +30,7 @@ from slipway.storage.base import (
 )
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.s3_errors import refuse_missing_bucket, translated
+from slipway.storage.s3_login import login, wrong_setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -261,38 +262,23 @@ class S3Store(Store):
 
 
 def _connect(bucket: str, prefix: str, credentials: StoreCredentials) -> store.S3Store:
-    endpoint = credentials.endpoint_url
-    if endpoint is not None and credentials.access_key_id is None:
-        raise TerminalError(
-            f"No keys are given for the S3 endpoint {endpoint}.",
-            hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the Airflow connection.",
-            subject="AWS_ACCESS_KEY_ID",
+    who = login(credentials)
+    try:
+        return store.S3Store(
+            bucket,
+            prefix=prefix or None,
+            config=who.config,
+            client_options={
+                **who.client,
+                "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+                "read_timeout": timedelta(seconds=_SILENCE_SECONDS),
+                "timeout": timedelta(seconds=_REQUEST_SECONDS),
+            },
+            retry_config=_RETRIES,
+            credential_provider=who.provider,
         )
-    config: store.S3Config = {"region": credentials.region or "us-east-1"}
-    if endpoint is not None:
-        # Under the name "endpoint" it would lose to AWS_ENDPOINT_URL_S3 of this process.
-        config["aws_endpoint_url_s3"] = endpoint.rstrip("/")
-    if credentials.access_key_id is not None:
-        config["access_key_id"] = credentials.access_key_id
-    if credentials.secret_access_key is not None:
-        config["secret_access_key"] = credentials.secret_access_key.get_secret_value()
-    if credentials.session_token is not None:
-        config["session_token"] = credentials.session_token.get_secret_value()
-    allow_http = credentials.allow_http
-    if allow_http is None:
-        allow_http = endpoint is not None and endpoint.startswith("http://")
-    return store.S3Store(
-        bucket,
-        prefix=prefix or None,
-        config=config,
-        client_options={
-            "allow_http": allow_http,
-            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-            "read_timeout": timedelta(seconds=_SILENCE_SECONDS),
-            "timeout": timedelta(seconds=_REQUEST_SECONDS),
-        },
-        retry_config=_RETRIES,
-    )
+    except (exceptions.BaseError, ValueError) as error:
+        raise wrong_setting(error, credentials) from None
 
 
 def _as_listed(

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from obstore import exceptions
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
+from slipway.storage.s3_login_errors import login_error
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -18,7 +19,8 @@ _HINTS = {
     "NotImplemented": "This server lacks what S3 has; conditional writes are the usual reason.",
     "InvalidAccessKeyId": "Check AWS_ACCESS_KEY_ID: this endpoint does not know the key.",
     "SignatureDoesNotMatch": "Check AWS_SECRET_ACCESS_KEY: it does not belong to the key's id.",
-    "ExpiredToken": "Get new temporary keys: these have expired.",
+    "ExpiredToken": "Get new temporary keys: these have expired. A task assumes its connection's "
+    "role anew when it is cleared; assume_role_kwargs.DurationSeconds makes the keys last longer.",
     "InvalidToken": "Check AWS_SESSION_TOKEN: it does not belong to these keys.",
     "RequestTimeTooSkewed": "Set this machine's clock: signatures hold for a quarter of an hour.",
     "RequestExpired": "Set this machine's clock: signatures hold for a quarter of an hour.",
@@ -55,6 +57,8 @@ def translated(error: Exception, action: str, where: str, who: str = "") -> Slip
         who: Whom it was asked as, for the message.
     """
     text = str(error)
+    if before := login_error(text, f"Could not {action} {where}{who}", where):
+        return before
     status = int(found[1]) if (found := _STATUS.search(text)) else None
     code = found[1] if (found := _CODE.search(text)) else None
     if _REDIRECT in text:

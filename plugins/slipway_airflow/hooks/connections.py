@@ -19,13 +19,22 @@ from slipway.rollout.target import (
     MODEL_SERVER_URL,
     PROMETHEUS_URL,
 )
-from slipway.storage.credentials import CONNECTION, StoreCredentials
+from slipway.storage.credentials import CONNECTION
 from slipway.storage.google_credentials import EMULATOR, KEY_FILE, KEY_JSON
+from slipway_airflow.hooks.aws import aws_environment
 from slipway_airflow.hooks.google import google_environment
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+_AWS_OWN = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+)
 _GOOGLE_OWN = (KEY_FILE, KEY_JSON, EMULATOR)
 _MODEL_SERVER_EXTRA = {
     "model_config_file": MODEL_CONFIG_FILE,
@@ -36,19 +45,18 @@ _MODEL_SERVER_EXTRA = {
 def bucket_environment(connection_id: str, base_uri: str) -> dict[str, str]:
     """The variables that open a bucket as its connection says; nothing for a local folder.
 
-    ``s3://``: login and password are the keys; region_name, endpoint_url and aws_session_token are
-    read from the extra field. Without a login the keys are left to the platform's identity.
-    ``gs://``: see `google_environment`.
+    ``s3://``: see `aws_environment`. ``gs://``: see `google_environment`.
 
     Raises:
         TerminalError: if there is neither the connection nor credentials in the environment, or
-            the connection asks for what Slipway does not do: to assume a role, for example.
+            the connection cannot be used.
+        TransientError: if a token service does not answer.
     """
     own: tuple[str, ...]
     if base_uri.startswith("gs://"):
         read, own, variable = google_environment, _GOOGLE_OWN, KEY_FILE
     elif base_uri.startswith("s3://"):
-        read, own, variable = _aws_environment, ("AWS_ACCESS_KEY_ID",), "AWS_ACCESS_KEY_ID"
+        read, own, variable = aws_environment, _AWS_OWN, "AWS_ACCESS_KEY_ID"
     else:
         return {}
     connection = _find(connection_id)
@@ -63,30 +71,6 @@ def console_url(connection_id: str) -> str:
     """Where a bucket is shown that is not the cloud's own: `console_url` in the extra field."""
     connection = _find(connection_id)
     return str(connection.extra_dejson.get("console_url") or "") if connection else ""
-
-
-def _aws_environment(connection: Connection) -> dict[str, str]:
-    extra = connection.extra_dejson
-    if extra.get("role_arn"):
-        raise TerminalError(
-            f"the connection {connection.conn_id} assumes a role, which Slipway does not do itself",
-            hint="give the worker that role, or put keys into the connection's login and password",
-            subject=connection.conn_id,
-        )
-    credentials = StoreCredentials.model_validate(
-        {
-            "access_key_id": connection.login or None,
-            "secret_access_key": connection.password or None,
-            "session_token": extra.get("aws_session_token") or None,
-            "region": extra.get("region_name") or None,
-            "endpoint_url": extra.get("endpoint_url") or None,
-        }
-    )
-    environment = credentials.to_environment()
-    if credentials.access_key_id:
-        # Keys of the connection must not be completed by a token of the worker's own identity.
-        environment.setdefault("AWS_SESSION_TOKEN", "")
-    return environment
 
 
 def model_server_environment(connection_id: str) -> dict[str, str]:

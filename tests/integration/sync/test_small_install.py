@@ -50,3 +50,12 @@ def test_a_fresh_environment_with_the_base_packages_alone_follows(tmp_path: Path
         cwd=tmp_path,
     )
     assert (tmp_path / "served/1/saved_model.pb").stat().st_size == 3_000
+    profile = subprocess.run(
+        [slipway, "sync", "s3://models/digits", str(tmp_path / "other"), "--once"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment | {"AWS_PROFILE": "models", "AWS_ACCESS_KEY_ID": ""},
+    )
+    assert profile.returncode == 1
+    assert "pip install 'slipway[profiles]'" in profile.stderr

@@ -63,12 +63,6 @@ def test_without_a_login_the_platform_says_who_we_are(monkeypatch: pytest.Monkey
     }
 
 
-def test_a_role_is_refused_and_not_ignored(monkeypatch: pytest.MonkeyPatch):
-    connect(monkeypatch, "bucket_d", conn_type="aws", extra={"role_arn": "arn:aws:iam::1:role/r"})
-    with pytest.raises(TerminalError, match="assumes a role"):
-        bucket_environment("bucket_d", "s3://b")
-
-
 def google(name: str) -> GoogleCredentials:
     own = {"SLIPWAY_GOOGLE_KEYFILE_JSON": "{}", "GOOGLE_APPLICATION_CREDENTIALS": "/worker.json"}
     return StoreCredentials.from_environment(own | bucket_environment(name, "gs://b")).google
@@ -111,11 +105,30 @@ def test_a_google_connection_may_name_its_own_server(monkeypatch: pytest.MonkeyP
     assert (read.anonymous, read.endpoint_url) == (True, "http://127.0.0.1:4443")
 
 
-def test_an_impersonation_is_refused_and_not_ignored(monkeypatch: pytest.MonkeyPatch):
-    extra = {"impersonation_chain": "a@b"}
-    connect(monkeypatch, "google_e", conn_type="google_cloud_platform", extra=extra)
-    with pytest.raises(TerminalError, match="impersonation_chain"):
-        bucket_environment("google_e", "gs://b")
+def test_a_chain_of_accounts_goes_on_as_it_is_given(monkeypatch: pytest.MonkeyPatch):
+    for number, chain in enumerate(["a@x, b@x", ["a@x", "b@x"]]):
+        name = f"google_e{number}"
+        extra = {"impersonation_chain": chain, "quota_project_id": "paying-1"}
+        connect(monkeypatch, name, conn_type="google_cloud_platform", extra=extra)
+        read = google(name)
+        assert (read.impersonate, read.quota_project) == (("a@x", "b@x"), "paying-1")
+
+
+@pytest.mark.parametrize("field", ["key_secret_name", "idp_issuer_url"])
+def test_what_is_not_followed_is_refused_and_not_ignored(
+    monkeypatch: pytest.MonkeyPatch, field: str
+):
+    name = f"google_f_{field}"
+    connect(monkeypatch, name, conn_type="google_cloud_platform", extra={field: "x"})
+    with pytest.raises(TerminalError, match=field):
+        bucket_environment(name, "gs://b")
+
+
+def test_two_identities_at_once_are_refused(monkeypatch: pytest.MonkeyPatch):
+    extra = {"key_path": "/a.json", "is_anonymous": True}
+    connect(monkeypatch, "google_g", conn_type="google_cloud_platform", extra=extra)
+    with pytest.raises(TerminalError, match="key_path and is_anonymous"):
+        bucket_environment("google_g", "gs://b")
 
 
 def test_a_folder_needs_no_connection():

@@ -30,8 +30,10 @@ slipway serve-config digits --server-version 2.6.2 --endpoint-url http://s3:8333
 """
 
 _SYNC = """
-*sync* means that Slipway's copier runs beside the server, and brings whole, verified versions into
-the folder that the server follows. With `--sync` it is chosen where *direct* is possible too.
+*sync* means that `slipway sync` runs beside the server, and brings whole, verified versions into
+the folder that the server follows. With `--sync` it is chosen where *direct* is possible too. As
+whom it asks, and which certificates it believes, its environment says: keys, web identity, a
+machine's role, CA bundle. [Connections](connections.md) has every variable.
 """
 
 

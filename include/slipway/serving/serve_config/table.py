@@ -140,6 +140,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("S3_ENDPOINT", "s3", "host and port of a server that is not AWS, without a scheme"),
     Variable("S3_USE_HTTPS", "s3", "0: speak plain HTTP"),
     Variable("S3_VERIFY_SSL", "s3", "0: accept any certificate; for a test only"),
+    Variable("S3_CA_FILE", "s3", "path of a mounted CA bundle that signed the certificate"),
     Variable("GOOGLE_APPLICATION_CREDENTIALS", "gs", "path of the mounted service account file"),
 )
 VARIABLE_SOURCES = (
