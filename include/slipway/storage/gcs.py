@@ -40,13 +40,16 @@ if TYPE_CHECKING:
 
 _NO_SIDE_REQUESTS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-# The retry budget of one request: answers 408, 429 and 5xx and broken connections are asked again
-# with growing pauses for so long; a server that takes a request and stays silent is given up after
-# about a minute.
-_RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=2, multiplier=2).with_timeout(15)
+# The budget: a request that cannot be had is given up within a minute. Until then answers 408, 429
+# and 5xx, broken connections and silence are asked again with growing pauses.
+_RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=4, multiplier=2).with_timeout(25)
 _CONNECT_SECONDS = 3
-_SILENCE_SECONDS = 60
+_SILENCE_SECONDS = 20
 _CALL = {"retry": _RETRY, "timeout": (_CONNECT_SECONDS, _SILENCE_SECONDS)}
+# The client takes the time to connect for the time to send: a slow line needs longer.
+_SENDING_SECONDS = 120
+_SEND = {"retry": _RETRY, "timeout": (_SENDING_SECONDS, _SILENCE_SECONDS)}
+_SMALL_BYTES = 1 << 20
 # Of larger files so much is held in memory at a time; a multiple of 256 KiB.
 _CHUNK_BYTES = 16 << 20
 # Without it Google lets caches answer for an hour if the bucket is public.
@@ -155,7 +158,7 @@ class GcsStore(Store):
                 content_type="application/octet-stream",
                 checksum="crc32c",
                 if_generation_match=condition,
-                **_CALL,
+                **(_SEND if len(data) > _SMALL_BYTES else _CALL),
             )
         return str(blob.generation)
 
@@ -212,7 +215,7 @@ class GcsStore(Store):
                 size=size,
                 content_type="application/octet-stream",
                 checksum="crc32c",
-                **_CALL,
+                **_SEND,
             )
 
     def copy(self, source: str, target: str) -> bool:

@@ -7,7 +7,6 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,13 @@ from slipway.storage.base import (
 )
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.s3_errors import refuse_missing_bucket, translated
+from slipway.storage.s3_retries import (
+    RETRIES,
+    SENDING_SECONDS,
+    SILENCE_SECONDS,
+    patiently,
+    timeouts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,27 +42,13 @@ if TYPE_CHECKING:
 
     from slipway.content import FileEntry
 
-# The retry budget: a server that refuses or drops connections, or answers 5xx, is asked again up
-# to 4 times; one that cannot be reached is given up after about 20 seconds, one that takes a
-# request and stays silent after about a minute.
-_RETRIES: store.RetryConfig = {
-    "max_retries": 4,
-    "retry_timeout": timedelta(seconds=20),
-    "backoff": {
-        "init_backoff": timedelta(milliseconds=200),
-        "max_backoff": timedelta(seconds=2),
-        "base": 2,
-    },
-}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_CONNECT_SECONDS = 3
-_SILENCE_SECONDS = 60
-_REQUEST_SECONDS = 600
 _PARALLEL_FILES = 8
 # S3 wants parts of 5 MiB at least; smaller files go in one request.
 _PART_BYTES = 8 << 20
 _PARALLEL_PARTS = 4
 _READ_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 20
 
 
 def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:
@@ -92,7 +84,8 @@ class S3Store(Store):
         self._counting = threading.Lock()
         connection = credentials.connection
         self._who = f" with the connection {connection}" if connection else ""
-        self._bucket = _connect(bucket, prefix, credentials)
+        self._bucket = _connect(bucket, prefix, credentials, SILENCE_SECONDS)
+        self._uploads = _connect(bucket, prefix, credentials, SENDING_SECONDS)
 
     def get(self, path: str) -> StoredObject | None:
         """See `Store`."""
@@ -140,15 +133,24 @@ class S3Store(Store):
         elif if_match is not None:
             mode = {"e_tag": if_match}
         with self._asking("write", path):
-            written = obstore.put(
-                self._bucket, clean_path(path), data, mode=mode, use_multipart=False
-            )
+            bucket = self._uploads if len(data) > _SMALL_BYTES else self._bucket
+            try:
+                written = patiently(
+                    lambda: obstore.put(
+                        bucket, clean_path(path), data, mode=mode, use_multipart=False
+                    )
+                )
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+                if mode == "overwrite":
+                    raise
+                raise PreconditionFailed(path) from None
         return written["e_tag"] or ""
 
     def list(self, prefix: str) -> Sequence[ObjectInfo]:
         """See `Store`."""
         with self._asking("list", prefix):
-            found = obstore.list(self._bucket, clean_path(prefix) or None).collect()
+            below = clean_path(prefix) or None
+            found = patiently(lambda: obstore.list(self._bucket, below).collect())
         infos = [
             ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"])
             for meta in found
@@ -158,13 +160,14 @@ class S3Store(Store):
     def list_folders(self, prefix: str) -> Sequence[str]:
         """See `Store`."""
         with self._asking("list", prefix):
-            found = obstore.list_with_delimiter(self._bucket, clean_path(prefix) or None)
+            below = clean_path(prefix) or None
+            found = patiently(lambda: obstore.list_with_delimiter(self._bucket, below))
         return sorted(path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"])
 
     def upload(self, local: Path, path: str) -> None:
         """See `Store`."""
         with self._asking("write", path):
-            obstore.put(self._bucket, clean_path(path), local, chunk_size=_PART_BYTES)
+            obstore.put(self._uploads, clean_path(path), local, chunk_size=_PART_BYTES)
 
     def download(self, path: str, local: Path) -> None:
         """See `Store`."""
@@ -188,7 +191,7 @@ class S3Store(Store):
         """See `Store`."""
         with self._asking("delete", path):
             try:
-                obstore.delete(self._bucket, clean_path(path))
+                patiently(lambda: obstore.delete(self._bucket, clean_path(path)))
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
 
@@ -234,10 +237,10 @@ class S3Store(Store):
         with self._asking("write", path):
             if entry.size <= _PART_BYTES:
                 data = b"".join(_as_listed(local, entry))
-                obstore.put(self._bucket, path, data, use_multipart=False)
+                obstore.put(self._uploads, path, data, use_multipart=False)
             else:
                 # An upload whose source raises is aborted: the object never appears.
-                obstore.put(self._bucket, path, _as_listed(local, entry), chunk_size=_PART_BYTES)
+                obstore.put(self._uploads, path, _as_listed(local, entry), chunk_size=_PART_BYTES)
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
@@ -245,8 +248,6 @@ class S3Store(Store):
             self.requests += 1
         try:
             yield
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-            raise PreconditionFailed(path) from None
         except SlipwayError:
             raise
         except (exceptions.BaseError, FileNotFoundError) as error:
@@ -254,7 +255,9 @@ class S3Store(Store):
             raise translated(error, action, f"{self.uri}/{path}".rstrip("/"), self._who) from None
 
 
-def _connect(bucket: str, prefix: str, credentials: StoreCredentials) -> store.S3Store:
+def _connect(
+    bucket: str, prefix: str, credentials: StoreCredentials, silence_seconds: float
+) -> store.S3Store:
     endpoint = credentials.endpoint_url
     if endpoint is not None and credentials.access_key_id is None:
         raise TerminalError(
@@ -278,13 +281,8 @@ def _connect(bucket: str, prefix: str, credentials: StoreCredentials) -> store.S
         bucket,
         prefix=prefix or None,
         config=config,
-        client_options={
-            "allow_http": allow_http,
-            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-            "read_timeout": timedelta(seconds=_SILENCE_SECONDS),
-            "timeout": timedelta(seconds=_REQUEST_SECONDS),
-        },
-        retry_config=_RETRIES,
+        client_options={"allow_http": allow_http, **timeouts(silence_seconds)},
+        retry_config=RETRIES,
     )
 
 

@@ -14,7 +14,6 @@ from slipway.storage import PreconditionFailed, Store, StoreCredentials, open_st
 from slipway.storage.google_credentials import GoogleCredentials
 from support.gateway import Gateway, gateway, google_error
 from support.real_bucket import empty_store
-from support.seaweed import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,16 +166,6 @@ def test_what_may_pass_is_tried_again(
     )
     behind(front, gcs_uri).check_access()
     assert not left
-
-
-def test_throttling_that_google_words_as_a_refusal_may_pass(front: Gateway, gcs_uri: str):
-    front.rule = lambda _method, _path: google_error(403, "rateLimitExceeded")
-    assert "rateLimitExceeded" in within(20, behind(front, gcs_uri), TransientError).message
-
-
-def test_a_dead_endpoint_is_transient_after_the_retry_budget(front: Gateway, gcs_uri: str):
-    store = behind(front, gcs_uri, endpoint_url=f"http://127.0.0.1:{free_ports(1)[0]}")
-    within(20, store, TransientError)
 
 
 def test_bytes_that_are_not_what_google_stored_are_never_returned(
