@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _NO_SIDE_REQUESTS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_LONGEST_PART = 63  # between dots
 _SMALL_BYTES = 1 << 20
 # Of larger files so much is held in memory at a time; a multiple of 256 KiB.
 _CHUNK_BYTES = 16 << 20
@@ -57,7 +58,12 @@ _FAILURES = (
 def open_gcs(uri: str, credentials: StoreCredentials | None) -> GcsStore:
     """Opens ``gs://bucket/prefix``."""
     bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-    if not _BUCKET.fullmatch(bucket) or bucket.startswith("goog") or ".." in bucket:
+    parts = bucket.split(".")
+    if (
+        not _BUCKET.fullmatch(bucket)
+        or bucket.startswith("goog")
+        or not all(0 < len(part) <= _LONGEST_PART for part in parts)
+    ):
         raise TerminalError(
             f"{uri} names no bucket." if not bucket else f"{bucket!r} is no name for a GCS bucket.",
             hint="Write gs://bucket/prefix. Names have 3 to 63 of a-z, 0-9, '-', '_' and '.', "

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from slipway.content import FileEntry
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _PARALLEL_FILES = 8
 # S3 wants parts of 5 MiB at least; smaller files go in one request.
 _PART_BYTES = 8 << 20
@@ -58,11 +59,11 @@ def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:
         raise TerminalError(
             f"{uri} names no bucket.", hint="Write s3://bucket/prefix.", subject=uri
         )
-    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+    if not _BUCKET.fullmatch(bucket) or ".." in bucket or _IP_ADDRESS.fullmatch(bucket):
         raise TerminalError(
             f"{bucket!r} is no name for an S3 bucket.",
-            hint="Names have 3 to 63 of a-z, 0-9, '-' and '.', and begin and end with a letter or "
-            "digit.",
+            hint="Names have 3 to 63 of a-z, 0-9, '-' and '.', begin and end with a letter or "
+            "digit, and are no IP address.",
             subject=uri,
         )
     return S3Store(bucket, prefix, credentials or StoreCredentials.from_environment())
@@ -91,7 +92,7 @@ class S3Store(Store):
         """See `Store`."""
         with self._asking("read", path):
             try:
-                found = obstore.get(self._bucket, clean_path(path))
+                found = patiently(lambda: obstore.get(self._bucket, clean_path(path)))
                 data = bytes(found.bytes())
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
@@ -103,7 +104,9 @@ class S3Store(Store):
         with self._asking("read", path):
             try:
                 options: obstore.GetOptions = {"if_none_match": etag}
-                found = obstore.get(self._bucket, clean_path(path), options=options)
+                found = patiently(
+                    lambda: obstore.get(self._bucket, clean_path(path), options=options)
+                )
                 data = bytes(found.bytes())
             except exceptions.NotModifiedError:
                 return UNCHANGED
@@ -116,7 +119,7 @@ class S3Store(Store):
         """See `Store`."""
         with self._asking("read", path):
             try:
-                found = obstore.get(self._bucket, clean_path(path))
+                found = patiently(lambda: obstore.get(self._bucket, clean_path(path)))
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
                 raise no_such_object(self.uri, path) from None
@@ -176,12 +179,12 @@ class S3Store(Store):
         try:
             with self._asking("read", path):
                 try:
-                    blocks = obstore.get(self._bucket, clean_path(path)).stream(_PART_BYTES)
+                    found = patiently(lambda: obstore.get(self._bucket, clean_path(path)))
                 except FileNotFoundError as error:
                     refuse_missing_bucket(error)
                     raise no_such_object(self.uri, path) from None
                 with partial.open("wb") as stream:
-                    for block in blocks:
+                    for block in found.stream(_PART_BYTES):
                         stream.write(block)
             partial.replace(local)
         finally:
@@ -237,10 +240,14 @@ class S3Store(Store):
         with self._asking("write", path):
             if entry.size <= _PART_BYTES:
                 data = b"".join(_as_listed(local, entry))
-                obstore.put(self._uploads, path, data, use_multipart=False)
+                patiently(lambda: obstore.put(self._uploads, path, data, use_multipart=False))
             else:
                 # An upload whose source raises is aborted: the object never appears.
-                obstore.put(self._uploads, path, _as_listed(local, entry), chunk_size=_PART_BYTES)
+                patiently(
+                    lambda: obstore.put(
+                        self._uploads, path, _as_listed(local, entry), chunk_size=_PART_BYTES
+                    )
+                )
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
@@ -259,6 +266,12 @@ def _connect(
     bucket: str, prefix: str, credentials: StoreCredentials, silence_seconds: float
 ) -> store.S3Store:
     endpoint = credentials.endpoint_url
+    if credentials.access_key_id is not None and credentials.secret_access_key is None:
+        raise TerminalError(
+            f"There is a key {credentials.access_key_id}, but not the secret that belongs to it.",
+            hint="Set AWS_SECRET_ACCESS_KEY too, or the password of the Airflow connection.",
+            subject="AWS_SECRET_ACCESS_KEY",
+        )
     if endpoint is not None and credentials.access_key_id is None:
         raise TerminalError(
             f"No keys are given for the S3 endpoint {endpoint}.",

@@ -59,7 +59,7 @@ def timeouts(silence_seconds: float) -> ClientConfig:
 def patiently(call: Callable[[], T]) -> T:
     """Repeats what the client gives up at the first try, within the same budget.
 
-    That is the answer to a listing or a delete that breaks off, and a conditional write that times
+    That is the text of an error or a listing that breaks off, and a conditional write that times
     out: it may have been carried out, so its repetition may fail its own condition.
     """
     until = time.monotonic() + _TRYING_SECONDS

@@ -13,6 +13,7 @@ from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.storage import PreconditionFailed, Store, StoreCredentials, open_store
 from slipway.storage.google_credentials import GoogleCredentials
 from support.gateway import Gateway, gateway, google_error
+from support.google_keys import service_account
 from support.real_bucket import empty_store
 
 if TYPE_CHECKING:
@@ -240,29 +241,3 @@ def test_who_comes_second_with_the_same_content_learns_that_it_is_there(
         behind(front, gcs_uri).place(model, files, "m/1", commit=COMMIT)
     front.rule = lambda _method, _path: None
     assert len(other.list("")) == FILES + 1
-
-
-def service_account(token_uri: str) -> tuple[str, str]:
-    """A key as Google hands it out, made up, and the part of it that is secret."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    pem = (
-        rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        .private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        .decode()
-    )
-    key = {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "1",
-        "private_key": pem,
-        "client_email": "slipway@p.iam.gserviceaccount.com",
-        "client_id": "1",
-        "token_uri": token_uri,
-    }
-    return json.dumps(key), pem.splitlines()[1]

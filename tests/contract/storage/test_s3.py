@@ -129,6 +129,12 @@ def test_an_endpoint_without_keys_is_refused_before_anything_is_asked():
     assert caught.value.subject == "AWS_ACCESS_KEY_ID"
 
 
+def test_a_key_without_its_secret_is_refused_before_anything_is_asked():
+    with pytest.raises(TerminalError, match="not the secret") as caught:
+        open_store("s3://models", StoreCredentials(access_key_id="key"))
+    assert caught.value.subject == "AWS_SECRET_ACCESS_KEY"
+
+
 def test_plain_http_can_be_forbidden(with_other: Callable[..., Store]):
     with pytest.raises((TerminalError, TransientError)):
         with_other(allow_http=False).list("")

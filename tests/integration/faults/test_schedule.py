@@ -6,8 +6,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest
-
 from slipway.content import folder_files, tree_digest
 from slipway.errors import TransientError
 from slipway.serving.channels import move_channel
@@ -29,9 +27,9 @@ if TYPE_CHECKING:
     from support.clouds import Cloud
     from support.following import Following
 
-VERSIONS = 6
-KEEP = 3
-DEADLINE_SECONDS = 240
+VERSIONS = 3
+KEEP = 2
+DEADLINE_SECONDS = 120
 IN_PARTS_BYTES = 9 << 20
 
 
@@ -119,20 +117,32 @@ def everything_is_well(cloud: Cloud, tmp_path: Path) -> None:
     assert states == ["removed"] * (VERSIONS - KEEP) + ["published"] * KEEP
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_what_goes_wrong_now_and_then_is_not_even_noticed(cloud: Cloud, tmp_path: Path, seed: int):
-    faults = schedule(cloud, seed, rate=0.2, most=2)
+def test_what_goes_wrong_now_and_then_is_not_even_noticed(cloud: Cloud, tmp_path: Path):
+    faults = schedule(cloud, 1, rate=0.25, most=2)
     live(cloud, tmp_path, lambda action: action())
     print(dict(faults.done), len(cloud.front.seen), "requests")  # noqa: T201 - see -s
-    assert len(faults.done) >= 6
+    assert {"CutRequest", "CutAnswer", "Delay"} < set(faults.done)
+    assert faults.done.total() > len(cloud.front.seen) / 10
     everything_is_well(cloud, tmp_path)
 
 
 def test_on_a_line_that_hardly_works_runs_are_repeated_and_nothing_is_torn(
     cloud: Cloud, tmp_path: Path
 ):
-    faults = schedule(cloud, 3, rate=0.5, most=None)
+    faults = schedule(cloud, 3, rate=0.45, most=None)
     live(cloud, tmp_path, as_airflow)
     print(dict(faults.done), len(cloud.front.seen), "requests")  # noqa: T201 - see -s
     assert faults.done.total() > len(cloud.front.seen) / 4
     everything_is_well(cloud, tmp_path)
+
+
+def test_a_slow_line_is_no_silent_server(cloud: Cloud, tmp_path: Path):
+    folder = write(tmp_path, VERSIONS)
+    cloud.front.bytes_per_second = 2e6
+    put(cloud.behind(), folder)
+    sent = [path for method, path in cloud.front.seen if method == "PUT" and "partNumber" in path]
+    sent += [path for method, path in cloud.front.seen if method == "PUT" and "upload_id" in path]
+    assert len(sent) == (2 if cloud.kind == "s3" else 1), "something was sent twice"
+    with following(cloud.behind(), tmp_path / "served") as made:
+        assert made.poll()
+    assert check(cloud.direct, MODEL, deep=True).findings == ()
