@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from slipway.content import FileEntry
     from slipway.storage import Store
 
-# Each round is lost only to a retention that removed the version in that very moment.
+# Each round is lost only to a retention or another publisher in that very moment.
 _ROUNDS = 3
 
 
@@ -64,6 +64,7 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
     golden: bytes | None = None,
     expected_digest: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    removes_later: bool = False,
 ) -> Published:
     """Publishes a folder that a model server can load.
 
@@ -80,6 +81,8 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
         golden: Golden requests as JSON, kept beside the version.
         expected_digest: `tree_digest` of the folder when it was validated; None: as it is now.
         progress: Called with the bytes sent so far and in all, from any thread.
+        removes_later: Whether old versions are removed next: then the right to do so is proven
+            before anything is sent, by two requests more.
 
     Raises:
         TerminalError: The folder is not what was validated, changes meanwhile or cannot be served;
@@ -95,6 +98,8 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
         sent = _Sent(sum(entry.size for entry in files), progress)
         fresh = False
         if existing is None:
+            if removes_later:
+                store.prove_removal(Layout(model).version_prefix(version))
             manifest = Manifest(
                 model=model,
                 version=version,
@@ -106,7 +111,10 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
                 golden_digest=_keep_golden(store, model, version, golden),
                 created_at=datetime.now(UTC),
             )
-            fresh = _commit(store, folder, manifest, sent)
+            committed = _commit(store, folder, manifest, sent)
+            if committed is None:
+                continue
+            fresh = committed
         else:
             _same_content(store, existing, digest)
         if mark(store, model, version, "published"):
@@ -121,8 +129,8 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
         if fresh:  # a retention withdrew the number meanwhile, and may have deleted under our hands
             store.discard(Layout(model).version_prefix(version), commit=MANIFEST_NAME)
     raise TransientError(
-        f"Version {version} of {model} was removed while it was being published.",
-        hint="Publish again; keep more versions if this happens often.",
+        f"Version {version} of {model} was taken from under its publisher {_ROUNDS} times.",
+        hint="Publish again; keep more versions if a retention removes it each time.",
         subject=f"{model}/{version}",
     )
 
@@ -198,8 +206,12 @@ def _keep_golden(store: Store, model: str, version: int, golden: bytes | None) -
     return bytes_digest(golden)
 
 
-def _commit(store: Store, folder: Path, manifest: Manifest, sent: _Sent) -> bool:
-    """Puts the version in place; says whether it was this call that did."""
+def _commit(store: Store, folder: Path, manifest: Manifest, sent: _Sent) -> bool | None:
+    """Puts the version in place; says whether it was this call that did, None if nobody has.
+
+    Nobody: it was removed again in between, or the store refused this call for another that has not
+    come through.
+    """
     layout = Layout(manifest.model)
     names = {entry.path for entry in manifest.files}
     try:
@@ -213,8 +225,8 @@ def _commit(store: Store, folder: Path, manifest: Manifest, sent: _Sent) -> bool
         )
     except PreconditionFailed:
         winner = find_manifest(store, manifest.model, manifest.version)
-        if winner is None:  # published and removed again in between
-            return False
+        if winner is None:
+            return None
         _same_content(store, winner, manifest.digest)
         # A commit whose answer was lost fails its own retry: what is there now decides.
         return winner.created_at == manifest.created_at

@@ -83,6 +83,7 @@ def run(context: StepContext) -> StepOutput:
         golden=_golden(selected.golden),
         expected_digest=tree_digest(folder),
         progress=_progress(context),
+        removes_later=True,
     )
     seconds = time.monotonic() - began
     # Nothing new, nothing to make room for: and what was just named must not go.

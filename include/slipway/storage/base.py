@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from slipway.content import FileEntry
 
 
+_ACCESS_PROBE = "_slipway_access_probe"
+
+
 class PreconditionFailed(TransientError):  # noqa: N818 - HTTP's own name for it
     """A conditional write lost: the object is not as the writer had seen it. Read it again."""
 
@@ -204,6 +207,16 @@ class Store(ABC):
                 in this order.
         """
 
+    def prove_removal(self, prefix: str) -> None:
+        """Proves, by doing so, that a folder may be listed and deleted from; two requests.
+
+        Raises:
+            TerminalError: The store refuses, with the action that was denied.
+            TransientError: It does not answer.
+        """
+        self.list_folders(prefix)
+        self.delete(f"{prefix}/{_ACCESS_PROBE}")
+
     def check_access(self) -> None:
         """Proves that this store can be listed, written, read and deleted from, by doing so.
 
@@ -215,7 +228,7 @@ class Store(ABC):
                 conditions are ignored; within 10 seconds.
             TransientError: The endpoint does not answer, after the retry budget of the store.
         """
-        probe = f"_slipway_access_probe/{uuid.uuid4().hex}"
+        probe = f"{_ACCESS_PROBE}/{uuid.uuid4().hex}"
         self.list_folders("")
         written = self.put(probe, b"slipway", if_absent=True)
         try:

@@ -14,7 +14,6 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
-from google.cloud.storage.retry import DEFAULT_RETRY
 
 from slipway.errors import TerminalError
 from slipway.storage.base import (
@@ -29,6 +28,7 @@ from slipway.storage.base import (
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.gcs_errors import translated
 from slipway.storage.gcs_placing import discard, place
+from slipway.storage.gcs_retries import CALL, SEND, anew, patiently
 from slipway.storage.google_login import identity
 
 if TYPE_CHECKING:
@@ -40,13 +40,8 @@ if TYPE_CHECKING:
 
 _NO_SIDE_REQUESTS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-# The retry budget of one request: answers 408, 429 and 5xx and broken connections are asked again
-# with growing pauses for so long; a server that takes a request and stays silent is given up after
-# about a minute.
-_RETRY = DEFAULT_RETRY.with_delay(initial=0.2, maximum=2, multiplier=2).with_timeout(15)
-_CONNECT_SECONDS = 3
-_SILENCE_SECONDS = 60
-_CALL = {"retry": _RETRY, "timeout": (_CONNECT_SECONDS, _SILENCE_SECONDS)}
+_LONGEST_PART = 63  # between dots
+_SMALL_BYTES = 1 << 20
 # Of larger files so much is held in memory at a time; a multiple of 256 KiB.
 _CHUNK_BYTES = 16 << 20
 # Without it Google lets caches answer for an hour if the bucket is public.
@@ -63,7 +58,12 @@ _FAILURES = (
 def open_gcs(uri: str, credentials: StoreCredentials | None) -> GcsStore:
     """Opens ``gs://bucket/prefix``."""
     bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-    if not _BUCKET.fullmatch(bucket) or bucket.startswith("goog") or ".." in bucket:
+    parts = bucket.split(".")
+    if (
+        not _BUCKET.fullmatch(bucket)
+        or bucket.startswith("goog")
+        or not all(0 < len(part) <= _LONGEST_PART for part in parts)
+    ):
         raise TerminalError(
             f"{uri} names no bucket." if not bucket else f"{bucket!r} is no name for a GCS bucket.",
             hint="Write gs://bucket/prefix. Names have 3 to 63 of a-z, 0-9, '-', '_' and '.', "
@@ -95,39 +95,29 @@ class GcsStore(Store):
     def get(self, path: str) -> StoredObject | None:
         """See `Store`. The bytes are checked against Google's crc32c."""
         with self._asking("read", path):
-            blob = self._blob(path)
-            try:
-                data = blob.download_as_bytes(checksum="crc32c", **_CALL)
-            except api.NotFound as error:
-                self._refuse_missing_bucket(error)
-                return None
-            return StoredObject(data, str(blob.generation))
+            return self._read(path)
 
     def get_if_changed(self, path: str, etag: str) -> StoredObject | Unchanged | None:
         """See `Store`."""
         with self._asking("read", path):
-            blob = self._blob(path)
             try:
-                data = blob.download_as_bytes(
-                    checksum="crc32c", if_generation_not_match=int(etag), **_CALL
-                )
+                return self._read(path, if_generation_not_match=int(etag))
             except api.NotModified:
                 return UNCHANGED
-            except api.NotFound as error:
-                self._refuse_missing_bucket(error)
-                return None
-            return StoredObject(data, str(blob.generation))
 
     def read_blocks(self, path: str) -> Iterator[bytes]:
         """See `Store`. One request for each 16 MiB, all of the same generation."""
         with self._asking("read", path):
             blob, start, generation = self._blob(path), 0, None
+
+            def read() -> bytes:
+                part = {"start": start, "end": start + _CHUNK_BYTES - 1}
+                data: bytes = blob.download_as_bytes(**part, if_generation_match=generation, **CALL)
+                return data
+
             while True:
-                end = start + _CHUNK_BYTES - 1
                 try:
-                    block = blob.download_as_bytes(
-                        start=start, end=end, if_generation_match=generation, **_CALL
-                    )
+                    block = patiently(read)
                 except api.RequestRangeNotSatisfiable:
                     return
                 except api.NotFound as error:
@@ -150,12 +140,14 @@ class GcsStore(Store):
             condition = int(if_match)
         with self._asking("write", path):
             blob = self._blob(path)
-            blob.upload_from_string(
-                data,
-                content_type="application/octet-stream",
-                checksum="crc32c",
-                if_generation_match=condition,
-                **_CALL,
+            patiently(
+                lambda: blob.upload_from_string(
+                    data,
+                    content_type="application/octet-stream",
+                    checksum="crc32c",
+                    if_generation_match=condition,
+                    **(SEND if len(data) > _SMALL_BYTES else CALL),
+                )
             )
         return str(blob.generation)
 
@@ -166,7 +158,7 @@ class GcsStore(Store):
                 self._name,
                 prefix=self._below(prefix),
                 fields="items(name,size,generation,updated),nextPageToken",
-                **_CALL,
+                **CALL,
             )
             infos = [
                 ObjectInfo(
@@ -187,7 +179,7 @@ class GcsStore(Store):
                 prefix=self._below(prefix),
                 delimiter="/",
                 fields="prefixes,nextPageToken",
-                **_CALL,
+                **CALL,
             )
             for _ in found.pages:
                 pass
@@ -207,12 +199,15 @@ class GcsStore(Store):
             blob = self._blob(path)
             # Only a resumable upload wants chunks.
             blob.chunk_size = _CHUNK_BYTES if size > _CHUNK_BYTES else None
-            blob.upload_from_file(
-                stream,
-                size=size,
-                content_type="application/octet-stream",
-                checksum="crc32c",
-                **_CALL,
+            anew(
+                lambda: blob.upload_from_file(
+                    stream,
+                    rewind=True,
+                    size=size,
+                    content_type="application/octet-stream",
+                    checksum="crc32c",
+                    **SEND,
+                )
             )
 
     def copy(self, source: str, target: str) -> bool:
@@ -220,9 +215,9 @@ class GcsStore(Store):
         with self._asking("write", target):
             blob, staged = self._blob(target), self._blob(source)
             try:
-                token, _, _ = blob.rewrite(staged, **_CALL)
+                token, _, _ = blob.rewrite(staged, **CALL)
                 while token is not None:
-                    token, _, _ = blob.rewrite(staged, token=token, **_CALL)
+                    token, _, _ = blob.rewrite(staged, token=token, **CALL)
             except api.NotFound as error:
                 self._refuse_missing_bucket(error)
                 return False
@@ -235,8 +230,14 @@ class GcsStore(Store):
         try:
             with self._asking("read", path), partial.open("wb") as stream:
                 blob = self._blob(path)
+
+                def read() -> None:
+                    stream.truncate(0)
+                    stream.seek(0)
+                    blob.download_to_file(stream, checksum="crc32c", **CALL)
+
                 try:
-                    blob.download_to_file(stream, checksum="crc32c", **_CALL)
+                    patiently(read)
                 except api.NotFound as error:
                     self._refuse_missing_bucket(error)
                     raise no_such_object(self.uri, path) from None
@@ -249,7 +250,7 @@ class GcsStore(Store):
         with self._asking("delete", path):
             blob = self._blob(path)
             try:
-                blob.delete(**_CALL)
+                blob.delete(**CALL)
             except api.NotFound as error:
                 self._refuse_missing_bucket(error)
 
@@ -273,6 +274,15 @@ class GcsStore(Store):
     def discard(self, prefix: str, *, commit: str, first: Sequence[str] = ()) -> None:
         """See `Store`."""
         discard(self, prefix, commit=commit, first=first)
+
+    def _read(self, path: str, **condition: int) -> StoredObject | None:
+        blob = self._blob(path)
+        try:
+            data = patiently(lambda: blob.download_as_bytes(checksum="crc32c", **condition, **CALL))
+        except api.NotFound as error:
+            self._refuse_missing_bucket(error)
+            return None
+        return StoredObject(data, str(blob.generation))
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
@@ -314,5 +324,5 @@ class GcsStore(Store):
             return
         # Who may only read learns no more than that there is no object.
         with suppress(api.Forbidden):
-            next(iter(self._client.list_blobs(self._name, max_results=1, **_CALL)), None)
+            next(iter(self._client.list_blobs(self._name, max_results=1, **CALL)), None)
         self._bucket_seen = True

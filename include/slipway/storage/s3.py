@@ -7,7 +7,6 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,13 @@ from slipway.storage.base import (
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.s3_errors import refuse_missing_bucket, translated
 from slipway.storage.s3_login import login, wrong_setting
+from slipway.storage.s3_retries import (
+    RETRIES,
+    SENDING_SECONDS,
+    SILENCE_SECONDS,
+    patiently,
+    timeouts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,27 +44,14 @@ if TYPE_CHECKING:
 
     from slipway.content import FileEntry
 
-# The retry budget: a server that refuses or drops connections, or answers 5xx, is asked again up
-# to 4 times; one that cannot be reached is given up after about 20 seconds, one that takes a
-# request and stays silent after about a minute.
-_RETRIES: store.RetryConfig = {
-    "max_retries": 4,
-    "retry_timeout": timedelta(seconds=20),
-    "backoff": {
-        "init_backoff": timedelta(milliseconds=200),
-        "max_backoff": timedelta(seconds=2),
-        "base": 2,
-    },
-}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_CONNECT_SECONDS = 3
-_SILENCE_SECONDS = 60
-_REQUEST_SECONDS = 600
+_IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _PARALLEL_FILES = 8
 # S3 wants parts of 5 MiB at least; smaller files go in one request.
 _PART_BYTES = 8 << 20
 _PARALLEL_PARTS = 4
 _READ_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 20
 
 
 def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:
@@ -68,11 +61,11 @@ def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:
         raise TerminalError(
             f"{uri} names no bucket.", hint="Write s3://bucket/prefix.", subject=uri
         )
-    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+    if not _BUCKET.fullmatch(bucket) or ".." in bucket or _IP_ADDRESS.fullmatch(bucket):
         raise TerminalError(
             f"{bucket!r} is no name for an S3 bucket.",
-            hint="Names have 3 to 63 of a-z, 0-9, '-' and '.', and begin and end with a letter or "
-            "digit.",
+            hint="Names have 3 to 63 of a-z, 0-9, '-' and '.', begin and end with a letter or "
+            "digit, and are no IP address.",
             subject=uri,
         )
     return S3Store(bucket, prefix, credentials or StoreCredentials.from_environment())
@@ -94,13 +87,14 @@ class S3Store(Store):
         self._counting = threading.Lock()
         connection = credentials.connection
         self._who = f" with the connection {connection}" if connection else ""
-        self._bucket = _connect(bucket, prefix, credentials)
+        self._bucket = _connect(bucket, prefix, credentials, SILENCE_SECONDS)
+        self._uploads = _connect(bucket, prefix, credentials, SENDING_SECONDS)
 
     def get(self, path: str) -> StoredObject | None:
         """See `Store`."""
         with self._asking("read", path):
             try:
-                found = obstore.get(self._bucket, clean_path(path))
+                found = patiently(lambda: obstore.get(self._bucket, clean_path(path)))
                 data = bytes(found.bytes())
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
@@ -112,7 +106,9 @@ class S3Store(Store):
         with self._asking("read", path):
             try:
                 options: obstore.GetOptions = {"if_none_match": etag}
-                found = obstore.get(self._bucket, clean_path(path), options=options)
+                found = patiently(
+                    lambda: obstore.get(self._bucket, clean_path(path), options=options)
+                )
                 data = bytes(found.bytes())
             except exceptions.NotModifiedError:
                 return UNCHANGED
@@ -125,7 +121,7 @@ class S3Store(Store):
         """See `Store`."""
         with self._asking("read", path):
             try:
-                found = obstore.get(self._bucket, clean_path(path))
+                found = patiently(lambda: obstore.get(self._bucket, clean_path(path)))
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
                 raise no_such_object(self.uri, path) from None
@@ -142,15 +138,24 @@ class S3Store(Store):
         elif if_match is not None:
             mode = {"e_tag": if_match}
         with self._asking("write", path):
-            written = obstore.put(
-                self._bucket, clean_path(path), data, mode=mode, use_multipart=False
-            )
+            bucket = self._uploads if len(data) > _SMALL_BYTES else self._bucket
+            try:
+                written = patiently(
+                    lambda: obstore.put(
+                        bucket, clean_path(path), data, mode=mode, use_multipart=False
+                    )
+                )
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+                if mode == "overwrite":
+                    raise
+                raise PreconditionFailed(path) from None
         return written["e_tag"] or ""
 
     def list(self, prefix: str) -> Sequence[ObjectInfo]:
         """See `Store`."""
         with self._asking("list", prefix):
-            found = obstore.list(self._bucket, clean_path(prefix) or None).collect()
+            below = clean_path(prefix) or None
+            found = patiently(lambda: obstore.list(self._bucket, below).collect())
         infos = [
             ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"])
             for meta in found
@@ -160,13 +165,14 @@ class S3Store(Store):
     def list_folders(self, prefix: str) -> Sequence[str]:
         """See `Store`."""
         with self._asking("list", prefix):
-            found = obstore.list_with_delimiter(self._bucket, clean_path(prefix) or None)
+            below = clean_path(prefix) or None
+            found = patiently(lambda: obstore.list_with_delimiter(self._bucket, below))
         return sorted(path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"])
 
     def upload(self, local: Path, path: str) -> None:
         """See `Store`."""
         with self._asking("write", path):
-            obstore.put(self._bucket, clean_path(path), local, chunk_size=_PART_BYTES)
+            obstore.put(self._uploads, clean_path(path), local, chunk_size=_PART_BYTES)
 
     def download(self, path: str, local: Path) -> None:
         """See `Store`."""
@@ -175,12 +181,12 @@ class S3Store(Store):
         try:
             with self._asking("read", path):
                 try:
-                    blocks = obstore.get(self._bucket, clean_path(path)).stream(_PART_BYTES)
+                    found = patiently(lambda: obstore.get(self._bucket, clean_path(path)))
                 except FileNotFoundError as error:
                     refuse_missing_bucket(error)
                     raise no_such_object(self.uri, path) from None
                 with partial.open("wb") as stream:
-                    for block in blocks:
+                    for block in found.stream(_PART_BYTES):
                         stream.write(block)
             partial.replace(local)
         finally:
@@ -190,7 +196,7 @@ class S3Store(Store):
         """See `Store`."""
         with self._asking("delete", path):
             try:
-                obstore.delete(self._bucket, clean_path(path))
+                patiently(lambda: obstore.delete(self._bucket, clean_path(path)))
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
 
@@ -238,13 +244,20 @@ class S3Store(Store):
         with self._asking("write", path):
             if entry.size <= _PART_BYTES:
                 data = b"".join(_as_listed(local, entry))
-                obstore.put(self._bucket, path, data, use_multipart=False)
+                patiently(lambda: obstore.put(self._uploads, path, data, use_multipart=False))
                 if progress is not None:
                     progress(entry.size)
             else:
+                told = _Furthest(progress)
                 # An upload whose source raises is aborted: the object never appears.
-                blocks = _as_listed(local, entry, progress)
-                obstore.put(self._bucket, path, blocks, chunk_size=_PART_BYTES)
+                patiently(
+                    lambda: obstore.put(
+                        self._uploads,
+                        path,
+                        _as_listed(local, entry, told.attempt()),
+                        chunk_size=_PART_BYTES,
+                    )
+                )
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
@@ -252,8 +265,6 @@ class S3Store(Store):
             self.requests += 1
         try:
             yield
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-            raise PreconditionFailed(path) from None
         except SlipwayError:
             raise
         except (exceptions.BaseError, FileNotFoundError) as error:
@@ -261,24 +272,42 @@ class S3Store(Store):
             raise translated(error, action, f"{self.uri}/{path}".rstrip("/"), self._who) from None
 
 
-def _connect(bucket: str, prefix: str, credentials: StoreCredentials) -> store.S3Store:
+def _connect(
+    bucket: str, prefix: str, credentials: StoreCredentials, silence_seconds: float
+) -> store.S3Store:
     who = login(credentials)
     try:
         return store.S3Store(
             bucket,
             prefix=prefix or None,
             config=who.config,
-            client_options={
-                **who.client,
-                "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-                "read_timeout": timedelta(seconds=_SILENCE_SECONDS),
-                "timeout": timedelta(seconds=_REQUEST_SECONDS),
-            },
-            retry_config=_RETRIES,
+            client_options={**who.client, **timeouts(silence_seconds)},
+            retry_config=RETRIES,
             credential_provider=who.provider,
         )
     except (exceptions.BaseError, ValueError) as error:
         raise wrong_setting(error, credentials) from None
+
+
+class _Furthest:
+    """Tells how far a file has got, however often its upload begins anew."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
+        self._progress = progress
+        self._told = 0
+
+    def attempt(self) -> Callable[[int], None]:
+        """What counts one attempt's bytes."""
+        sent = 0
+
+        def count(size: int) -> None:
+            nonlocal sent
+            sent += size
+            if self._progress is not None and sent > self._told:
+                self._progress(sent - self._told)
+                self._told = sent
+
+        return count
 
 
 def _as_listed(

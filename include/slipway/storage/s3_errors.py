@@ -32,13 +32,21 @@ _HINTS = {
 }
 _PERMISSIONS = {
     "list": "s3:ListBucket",
-    "read": "s3:GetObject",
     "write": "s3:PutObject",
     "delete": "s3:DeleteObject",
 }
 # Redirects, requests that stay wrong, what is not implemented; timeouts, conflicts and throttling
 # may pass.
 _FINAL_STATUS = set(range(300, 500)) - {408, 409, 429} | {501}
+# AWS words some of them as a refusal: 400 for an upload that stood still, 403 for throttling.
+_PASSING = {
+    "BandwidthLimitExceeded",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+}
 
 
 def refuse_missing_bucket(error: FileNotFoundError) -> None:
@@ -73,7 +81,7 @@ def translated(error: Exception, action: str, where: str, who: str = "") -> Slip
         error,
         exceptions.PermissionDeniedError | exceptions.UnauthenticatedError | FileNotFoundError,
     )
-    if refused or (status in _FINAL_STATUS):
+    if (refused or status in _FINAL_STATUS) and code not in _PASSING:
         hint = _HINTS.get(code or "", _unknown(status, action))
         return TerminalError(message, hint=hint, subject=where, details={"code": code})
     return TransientError(
@@ -85,6 +93,9 @@ def translated(error: Exception, action: str, where: str, who: str = "") -> Slip
 
 
 def _unknown(status: int | None, action: str) -> str:
+    if status == HTTPStatus.FORBIDDEN and action == "read":
+        # To who may not list, AWS does not say that there is no such object.
+        return "Grant the key s3:GetObject on the bucket, and s3:ListBucket."
     if status == HTTPStatus.FORBIDDEN:
         return f"Grant the key {_PERMISSIONS[action]} on the bucket."
     return f"Check that the key may {action} there, and the address."

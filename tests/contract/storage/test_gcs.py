@@ -13,8 +13,8 @@ from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.storage import PreconditionFailed, Store, StoreCredentials, open_store
 from slipway.storage.google_credentials import GoogleCredentials
 from support.gateway import Gateway, gateway, google_error
+from support.google_keys import service_account
 from support.real_bucket import empty_store
-from support.seaweed import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,16 +169,6 @@ def test_what_may_pass_is_tried_again(
     assert not left
 
 
-def test_throttling_that_google_words_as_a_refusal_may_pass(front: Gateway, gcs_uri: str):
-    front.rule = lambda _method, _path: google_error(403, "rateLimitExceeded")
-    assert "rateLimitExceeded" in within(20, behind(front, gcs_uri), TransientError).message
-
-
-def test_a_dead_endpoint_is_transient_after_the_retry_budget(front: Gateway, gcs_uri: str):
-    store = behind(front, gcs_uri, endpoint_url=f"http://127.0.0.1:{free_ports(1)[0]}")
-    within(20, store, TransientError)
-
-
 def test_bytes_that_are_not_what_google_stored_are_never_returned(
     front: Gateway, gcs_uri: str, tmp_path: Path
 ):
@@ -251,29 +241,3 @@ def test_who_comes_second_with_the_same_content_learns_that_it_is_there(
         behind(front, gcs_uri).place(model, files, "m/1", commit=COMMIT)
     front.rule = lambda _method, _path: None
     assert len(other.list("")) == FILES + 1
-
-
-def service_account(token_uri: str) -> tuple[str, str]:
-    """A key as Google hands it out, made up, and the part of it that is secret."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    pem = (
-        rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        .private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        .decode()
-    )
-    key = {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "1",
-        "private_key": pem,
-        "client_email": "slipway@p.iam.gserviceaccount.com",
-        "client_id": "1",
-        "token_uri": token_uri,
-    }
-    return json.dumps(key), pem.splitlines()[1]

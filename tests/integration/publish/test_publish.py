@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from slipway.storage import Store
 
 LAYOUT = Layout("digits")
+MORE_THAN_AT_ONCE = 10
 
 
 def put(store: Store, folder: Path) -> Published:
@@ -135,6 +136,8 @@ def test_a_copy_of_a_published_version_is_refused(store: Store, tmp_path: Path):
 
 def test_a_file_that_changes_meanwhile_is_never_published(store: Store, tmp_path: Path):
     folder = write_model(tmp_path / "m", seed=1, data_bytes=9 << 20)
+    for index in range(MORE_THAN_AT_ONCE):  # they go before the others
+        (folder / "assets" / f"{index}").write_bytes(b"%d" % index)
     weights = folder / "variables" / "variables.data-00000-of-00001"
     good = weights.read_bytes()
 

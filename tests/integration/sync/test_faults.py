@@ -12,8 +12,8 @@ import pytest
 
 from slipway.serving.sync.follower import Policy
 from slipway.storage import open_store
-from support.counting_proxy import counting_proxy
 from support.following import following, publish_model
+from support.gateway import CutAnswer, gateway
 from support.models import write_model
 
 if TYPE_CHECKING:
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
 def test_on_the_wire_an_idle_poll_is_one_conditional_request(
     s3_server: S3Server, s3_uri: str, tmp_path: Path
 ):
-    port = int(s3_server.endpoint_url.rpartition(":")[2])
     direct = open_store(s3_uri, s3_server.credentials)
     for seed in range(3):
         publish_model(direct, write_model(tmp_path / "m", seed=seed))
-    with counting_proxy(port) as proxy:
+    with gateway(s3_server.endpoint_url) as proxy:
         credentials = s3_server.credentials.model_copy(update={"endpoint_url": proxy.url})
         with following(open_store(s3_uri, credentials), tmp_path / "served") as made:
             assert made.poll()
-            proxy.requests.clear()
+            proxy.seen.clear()
             for _ in range(5):
                 assert made.poll()
-            assert [method for method, _ in proxy.requests] == ["GET"] * 5
-            assert all(path.endswith("/_slipway/ledger.json") for _, path in proxy.requests)
+            assert [method for method, _ in proxy.seen] == ["GET"] * 5
+            assert all(path.endswith("/_slipway/ledger.json") for _, path in proxy.seen)
             publish_model(direct, write_model(tmp_path / "m", seed=9))
             assert made.poll()
             assert made.versions == {3, 4}
@@ -47,19 +46,18 @@ def test_on_the_wire_an_idle_poll_is_one_conditional_request(
 def test_cut_downloads_expose_nothing_and_succeed_once_the_network_does(
     s3_server: S3Server, s3_uri: str, tmp_path: Path
 ):
-    port = int(s3_server.endpoint_url.rpartition(":")[2])
     direct = open_store(s3_uri, s3_server.credentials)
     publish_model(direct, write_model(tmp_path / "m", seed=1))
-    with counting_proxy(port) as proxy:
+    with gateway(s3_server.endpoint_url) as proxy:
         credentials = s3_server.credentials.model_copy(update={"endpoint_url": proxy.url})
         with following(open_store(s3_uri, credentials), tmp_path / "served") as made:
             assert made.poll()
             publish_model(direct, write_model(tmp_path / "m", seed=2, data_bytes=5 << 20))
-            proxy.cut_after = 100_000
+            proxy.rule = lambda _method, path: CutAnswer(100) if "/2/" in path else None
             assert not made.poll()
             assert made.versions == {1}
             assert made.metrics.value("store") == 1
-            proxy.cut_after = None
+            proxy.rule = lambda _method, _path: None
             deadline = time.monotonic() + 30
             while not made.poll():
                 assert time.monotonic() < deadline
