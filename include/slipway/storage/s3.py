@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slipway.content import FileEntry
+    from slipway.storage.s3_login import Login
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
@@ -87,8 +88,12 @@ class S3Store(Store):
         self._counting = threading.Lock()
         connection = credentials.connection
         self._who = f" with the connection {connection}" if connection else ""
-        self._bucket = _connect(bucket, prefix, credentials, SILENCE_SECONDS)
-        self._uploads = _connect(bucket, prefix, credentials, SENDING_SECONDS)
+        who = login(credentials)
+        try:
+            self._bucket = _connect(bucket, prefix, who, SILENCE_SECONDS)
+            self._uploads = _connect(bucket, prefix, who, SENDING_SECONDS)
+        except (exceptions.BaseError, ValueError) as error:
+            raise wrong_setting(error, credentials) from None
 
     def get(self, path: str) -> StoredObject | None:
         """See `Store`."""
@@ -272,21 +277,15 @@ class S3Store(Store):
             raise translated(error, action, f"{self.uri}/{path}".rstrip("/"), self._who) from None
 
 
-def _connect(
-    bucket: str, prefix: str, credentials: StoreCredentials, silence_seconds: float
-) -> store.S3Store:
-    who = login(credentials)
-    try:
-        return store.S3Store(
-            bucket,
-            prefix=prefix or None,
-            config=who.config,
-            client_options={**who.client, **timeouts(silence_seconds)},
-            retry_config=RETRIES,
-            credential_provider=who.provider,
-        )
-    except (exceptions.BaseError, ValueError) as error:
-        raise wrong_setting(error, credentials) from None
+def _connect(bucket: str, prefix: str, who: Login, silence_seconds: float) -> store.S3Store:
+    return store.S3Store(
+        bucket,
+        prefix=prefix or None,
+        config=who.config,
+        client_options={**who.client, **timeouts(silence_seconds)},
+        retry_config=RETRIES,
+        credential_provider=who.provider,
+    )
 
 
 class _Furthest:
