@@ -131,6 +131,23 @@ def test_two_identities_at_once_are_refused(monkeypatch: pytest.MonkeyPatch):
         bucket_environment("google_g", "gs://b")
 
 
+@pytest.mark.parametrize(
+    ("kind", "uri", "extra", "field"),
+    [
+        ("aws", "s3://b", {"region_name": {"private": 1}}, "region"),
+        ("google_cloud_platform", "gs://b", {"keyfile_dict": ["private"]}, "key_json"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, kind: str, uri: str, extra: dict[str, Any], field: str
+):
+    connect(monkeypatch, f"wrong_{kind}", conn_type=kind, extra=extra)
+    with pytest.raises(TerminalError, match=field) as caught:
+        bucket_environment(f"wrong_{kind}", uri)
+    assert "private" not in f"{caught.value!r} {caught.value}"
+    assert caught.value.__cause__ is None
+
+
 def test_a_folder_needs_no_connection():
     assert bucket_environment("nowhere", "file:///models") == {}
 
