@@ -131,12 +131,6 @@ def test_a_dead_endpoint_is_transient_after_the_retry_budget(with_other: Callabl
     assert str(port) in error.message
 
 
-def test_an_endpoint_without_keys_is_refused_before_anything_is_asked():
-    with pytest.raises(TerminalError, match="No keys") as caught:
-        open_store("s3://models", StoreCredentials(endpoint_url="http://127.0.0.1:9"))
-    assert caught.value.subject == "AWS_ACCESS_KEY_ID"
-
-
 def test_plain_http_can_be_forbidden(with_other: Callable[..., Store]):
     with pytest.raises((TerminalError, TransientError)):
         with_other(allow_http=False).list("")

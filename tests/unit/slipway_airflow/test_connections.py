@@ -16,21 +16,18 @@ from slipway_airflow.hooks.connections import (
     model_server_environment,
     prometheus,
 )
+from support.no_identity import no_identity
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from slipway.storage.google_credentials import GoogleCredentials
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "AWS_ACCESS_KEY_ID",
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "SLIPWAY_GOOGLE_KEYFILE_JSON",
-        "STORAGE_EMULATOR_HOST",
-        "SLIPWAY_MODEL_SERVER_URL",
-        "SLIPWAY_PROMETHEUS_URL",
-    ):
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    no_identity(monkeypatch, tmp_path)
+    for name in ("SLIPWAY_MODEL_SERVER_URL", "SLIPWAY_PROMETHEUS_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
