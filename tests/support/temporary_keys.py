@@ -28,8 +28,11 @@ def temporary_keys(server: GuardedS3) -> dict[str, str]:
     return {name: keys[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
 
 
-def metadata(server: GuardedS3, asked: Asked) -> Answer:
-    """As the metadata service of an instance, and the agent of a container, answers."""
+def metadata(server: GuardedS3, asked: Asked, *, lives: float = 3600) -> Answer:
+    """As the metadata service of an instance, and the agent of a container, answers.
+
+    It says that its keys live for so many seconds.
+    """
     if asked.path == "/latest/api/token":
         return 200, "a session"
     if asked.path.endswith("/security-credentials/"):
@@ -40,13 +43,13 @@ def metadata(server: GuardedS3, asked: Asked) -> Answer:
         "AccessKeyId": keys["AccessKeyId"],
         "SecretAccessKey": keys["SecretAccessKey"],
         "Token": keys["SessionToken"],
-        "Expiration": _in_an_hour(),
+        "Expiration": _after(lives),
     }
 
 
 def assumed(server: GuardedS3) -> Answer:
     """As the token service answers AssumeRole."""
-    keys = temporary_keys(server) | {"Expiration": _in_an_hour()}
+    keys = temporary_keys(server) | {"Expiration": _after(3600)}
     fields = "".join(f"<{name}>{value}</{name}>" for name, value in keys.items())
     return 200, (
         '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>'
@@ -54,5 +57,5 @@ def assumed(server: GuardedS3) -> Answer:
     )
 
 
-def _in_an_hour() -> str:
-    return (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _after(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")

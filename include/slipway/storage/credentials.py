@@ -41,7 +41,8 @@ class StoreCredentials(BaseModel):
         connection: The Airflow connection that all this is from, if it is; for error messages.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What is not valid may be a secret in the wrong field.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     access_key_id: str | None = None
     secret_access_key: SecretStr | None = None

@@ -33,7 +33,8 @@ class GoogleCredentials(BaseModel):
         anonymous: Whether to send no credentials at all: a public bucket, or a local server.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What is not valid may be a secret in the wrong field.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     key_json: SecretStr | None = None
     key_file: str | None = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from slipway.errors import SlipwayError, TerminalError
 from slipway.storage.credentials import CA_BUNDLE, VERIFY, StoreCredentials
 from slipway_airflow.hooks.extra import extra_of
@@ -44,7 +46,7 @@ def aws_environment(connection: Connection) -> dict[str, str]:
         )
     try:
         found = _resolved(AwsBaseHook(name, client_type="s3"))
-    except SlipwayError:
+    except (SlipwayError, ValidationError):
         raise
     except Exception as error:  # noqa: BLE001 - the provider raises whatever a wrong field leads to
         raise _told(error, name, extra) from None
@@ -97,8 +99,9 @@ def _told(error: Exception, name: str, extra: dict[str, Any]) -> SlipwayError:
     field = "role_arn" if extra.get("role_arn") else "profile_name"
     if isinstance(error, aws.BotoCoreError | aws.ClientError):
         return told(error, f"{field} of the connection {name}")
+    first_line = str(error).partition("\n")[0]
     return TerminalError(
-        f"the connection {name} cannot be used: {type(error).__name__}: {error}",
+        f"the connection {name} cannot be used: {type(error).__name__}: {first_line}",
         hint="correct its fields as the amazon provider's documentation has them",
         subject=name,
     )

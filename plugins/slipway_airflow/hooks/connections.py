@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from pydantic import ValidationError
 
 from slipway.errors import TerminalError
 from slipway.rollout.target import (
@@ -64,7 +65,15 @@ def bucket_environment(connection_id: str, base_uri: str) -> dict[str, str]:
         if any(os.environ.get(name) for name in own):
             return {}
         raise _missing(connection_id, f"the bucket of {base_uri}", variable)
-    return {CONNECTION: connection_id, **read(connection)}
+    try:
+        return {CONNECTION: connection_id, **read(connection)}
+    except ValidationError as error:
+        fields = ", ".join(str(problem["loc"][0]) for problem in error.errors() if problem["loc"])
+        raise TerminalError(
+            f"the connection {connection_id} has values of the wrong kind for: {fields}",
+            hint="give text where text belongs; docs/connections.md has every field",
+            subject=connection_id,
+        ) from None
 
 
 def console_url(connection_id: str) -> str:

@@ -130,18 +130,6 @@ def test_a_name_that_no_bucket_can_have_is_refused_before_anything_is_asked(name
         open_store(f"s3://{name}/x", StoreCredentials(access_key_id="key"))
 
 
-def test_an_endpoint_without_keys_is_refused_before_anything_is_asked():
-    with pytest.raises(TerminalError, match="No keys") as caught:
-        open_store("s3://models", StoreCredentials(endpoint_url="http://127.0.0.1:9"))
-    assert caught.value.subject == "AWS_ACCESS_KEY_ID"
-
-
-def test_a_key_without_its_secret_is_refused_before_anything_is_asked():
-    with pytest.raises(TerminalError, match="not the secret") as caught:
-        open_store("s3://models", StoreCredentials(access_key_id="key"))
-    assert caught.value.subject == "AWS_SECRET_ACCESS_KEY"
-
-
 def test_plain_http_can_be_forbidden(with_other: Callable[..., Store]):
     with pytest.raises((TerminalError, TransientError)):
         with_other(allow_http=False).list("")

@@ -78,6 +78,14 @@ def test_a_certificate_of_an_unknown_authority_is_refused_with_the_way_out(
     assert "verify" in error.hint
 
 
+def test_a_certificate_for_another_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch, server: GuardedS3
+):
+    as_the_owner(monkeypatch, server, server.https_url.replace("127.0.0.1", "localhost"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(server.certificates.authority))
+    assert "for another name" in refused().message
+
+
 def test_the_authority_can_be_given(monkeypatch: pytest.MonkeyPatch, server: GuardedS3):
     as_the_owner(monkeypatch, server, server.https_url)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(server.certificates.authority))
@@ -267,6 +275,17 @@ def test_an_instance_has_the_role_of_its_metadata(
     assert machine.asked[1].headers["x-aws-ec2-metadata-token"] == "a session"
 
 
+def test_keys_that_run_out_are_asked_for_anew(monkeypatch: pytest.MonkeyPatch, server: GuardedS3):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint_url)
+    with local_http(lambda asked: metadata(server, asked, lives=30)) as machine:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.url)
+        store = open_store("s3://tests/renewed")
+        store.list("")
+        before = len(machine.asked)
+        store.list("")
+    assert len(machine.asked) > before
+
+
 @pytest.mark.parametrize("token_in_a_file", [True, False])
 def test_a_container_has_the_role_of_its_agent(
     monkeypatch: pytest.MonkeyPatch, server: GuardedS3, tmp_path: Path, *, token_in_a_file: bool
@@ -294,6 +313,16 @@ def test_an_instance_without_a_role_is_told_what_to_give(monkeypatch: pytest.Mon
 def test_a_metadata_service_that_is_not_there_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
     assert "no keys are given" in refused().message
+
+
+@pytest.mark.parametrize("metadata_off", ["true", ""])
+def test_a_server_that_is_not_amazon_s_is_not_asked_as_the_machine(
+    monkeypatch: pytest.MonkeyPatch, metadata_off: str
+):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", metadata_off)
+    with pytest.raises(TerminalError, match="No keys are given for the S3 endpoint") as caught:
+        open_store("s3://models", StoreCredentials(endpoint_url="http://127.0.0.1:9"))
+    assert caught.value.subject == "AWS_ACCESS_KEY_ID"
 
 
 def test_nothing_at_all_is_refused_before_anything_is_asked():

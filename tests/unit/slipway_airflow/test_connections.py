@@ -16,21 +16,18 @@ from slipway_airflow.hooks.connections import (
     model_server_environment,
     prometheus,
 )
+from support.no_identity import no_identity
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from slipway.storage.google_credentials import GoogleCredentials
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "AWS_ACCESS_KEY_ID",
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "SLIPWAY_GOOGLE_KEYFILE_JSON",
-        "STORAGE_EMULATOR_HOST",
-        "SLIPWAY_MODEL_SERVER_URL",
-        "SLIPWAY_PROMETHEUS_URL",
-    ):
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    no_identity(monkeypatch, tmp_path)
+    for name in ("SLIPWAY_MODEL_SERVER_URL", "SLIPWAY_PROMETHEUS_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -129,6 +126,23 @@ def test_two_identities_at_once_are_refused(monkeypatch: pytest.MonkeyPatch):
     connect(monkeypatch, "google_g", conn_type="google_cloud_platform", extra=extra)
     with pytest.raises(TerminalError, match="key_path and is_anonymous"):
         bucket_environment("google_g", "gs://b")
+
+
+@pytest.mark.parametrize(
+    ("kind", "uri", "extra", "field"),
+    [
+        ("aws", "s3://b", {"region_name": {"private": 1}}, "region"),
+        ("google_cloud_platform", "gs://b", {"keyfile_dict": ["private"]}, "key_json"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, kind: str, uri: str, extra: dict[str, Any], field: str
+):
+    connect(monkeypatch, f"wrong_{kind}", conn_type=kind, extra=extra)
+    with pytest.raises(TerminalError, match=field) as caught:
+        bucket_environment(f"wrong_{kind}", uri)
+    assert "private" not in f"{caught.value!r} {caught.value}"
+    assert caught.value.__cause__ is None
 
 
 def test_a_folder_needs_no_connection():

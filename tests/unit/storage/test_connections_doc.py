@@ -34,7 +34,3 @@ EVERYTHING = StoreCredentials.model_validate(
 @pytest.mark.parametrize("variable", sorted(EVERYTHING.to_environment()))
 def test_every_variable_is_explained(variable: str):
     assert f"`{variable}`" in PAGE
-
-
-def test_everything_goes_on_as_it_came():
-    assert StoreCredentials.from_environment(EVERYTHING.to_environment()) == EVERYTHING
