@@ -101,9 +101,11 @@ class GcsStore(Store):
         """See `Store`."""
         with self._asking("read", path):
             try:
-                return self._read(path, if_generation_not_match=int(etag))
+                found = self._read(path, if_generation_not_match=int(etag))
             except api.NotModified:
                 return UNCHANGED
+            # Some servers that speak the protocol ignore this condition.
+            return UNCHANGED if found is not None and found.etag == etag else found
 
     def read_blocks(self, path: str) -> Iterator[bytes]:
         """See `Store`. One request for each 16 MiB, all of the same generation."""

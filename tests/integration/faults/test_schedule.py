@@ -17,6 +17,7 @@ from slipway.serving.upkeep.fsck import check
 from slipway.serving.upkeep.gc import collect
 from support.faults import ERRORS, Schedule
 from support.following import MODEL, following
+from support.gateway import amazon_error, google_error
 from support.models import write_model
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from slipway.storage import Store
     from support.clouds import Cloud
     from support.following import Following
+    from support.gateway import Fault
 
 VERSIONS = 3
 KEEP = 2
@@ -145,4 +147,26 @@ def test_a_slow_line_is_no_silent_server(cloud: Cloud, tmp_path: Path):
     assert len(sent) == (2 if cloud.kind == "s3" else 1), "something was sent twice"
     with following(cloud.behind(), tmp_path / "served") as made:
         assert made.poll()
+    assert check(cloud.direct, MODEL, deep=True).findings == ()
+
+
+def test_a_commit_that_gave_way_to_another_which_never_came_is_made_after_all(
+    cloud: Cloud, tmp_path: Path
+):
+    gave_way = {
+        "s3": amazon_error(409, "ConditionalRequestConflict"),
+        "gcs": google_error(412, "conditionNotMet"),
+    }[cloud.kind]
+    met: list[str] = []
+
+    def rule(method: str, path: str) -> Fault | None:
+        if method == "GET" or "slipway.json" not in path or "rewriteTo" in path or met:
+            return None
+        met.append(path)
+        return gave_way
+
+    cloud.front.rule = rule
+    published = put(cloud.behind(), write(tmp_path, 1))
+    assert met
+    assert (published.version, published.already_published) == (1, False)
     assert check(cloud.direct, MODEL, deep=True).findings == ()

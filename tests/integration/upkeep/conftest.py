@@ -1,4 +1,4 @@
-"""Upkeep is tested on a folder, an S3 server and a GCS protocol server alike."""
+"""Upkeep is tested on a folder, on a real S3 server and on a GCS server alike."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from slipway.serving.catalog import list_versions
 from slipway.serving.channels import move_channel
 from slipway.serving.layout import Layout, resolve
 from slipway.storage import open_store
+from slipway.storage.local import LocalStore
 from support.models import write_model
 
 if TYPE_CHECKING:
@@ -108,3 +109,20 @@ def test_without_a_winner_the_reason_is_passed_on(tmp_path: Path) -> None:
     )
     with pytest.raises(TerminalError, match="no variant passed"):
         execute(asked)
+
+
+def test_who_may_not_remove_old_versions_is_told_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_store: LocalStore, prefix: str) -> None:
+        raise TerminalError(f"Could not delete {prefix}: 403.", hint="grant it")
+
+    monkeypatch.setattr(LocalStore, "prove_removal", refuse)
+    with pytest.raises(TerminalError, match="Could not delete digits/1"):
+        execute(request(tmp_path))
+    store = open_store(str(tmp_path / "bucket"))
+    assert [info.path for info in store.list("")] == ["digits/_slipway/ledger.json"]
+    monkeypatch.undo()
+    execute(request(tmp_path))
+    monkeypatch.setattr(LocalStore, "prove_removal", refuse)
+    assert execute(request(tmp_path)).details["already_published"] is True
