@@ -29,6 +29,7 @@ from slipway.storage.base import (
 )
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.s3_errors import refuse_missing_bucket, translated
+from slipway.storage.s3_reading import PART_BYTES, read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,10 +54,6 @@ _CONNECT_SECONDS = 3
 _SILENCE_SECONDS = 60
 _REQUEST_SECONDS = 600
 _PARALLEL_FILES = 8
-# S3 wants parts of 5 MiB at least; smaller files go in one request.
-_PART_BYTES = 8 << 20
-_PARALLEL_PARTS = 4
-_READ_BYTES = 1 << 20
 
 
 def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:
@@ -119,16 +116,14 @@ class S3Store(Store):
                 return None
             return StoredObject(data, found.meta["e_tag"] or "")
 
-    def read_blocks(self, path: str) -> Iterator[bytes]:
-        """See `Store`."""
+    def read_blocks(self, path: str) -> Iterator[memoryview]:
+        """See `Store`. One request for each 8 MiB, several at once, all of the same object."""
         with self._asking("read", path):
             try:
-                found = obstore.get(self._bucket, clean_path(path))
+                yield from read_parts(self._bucket, clean_path(path))
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
                 raise no_such_object(self.uri, path) from None
-            for block in found.stream(_READ_BYTES):
-                yield bytes(block)
 
     def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
@@ -164,7 +159,7 @@ class S3Store(Store):
     def upload(self, local: Path, path: str) -> None:
         """See `Store`."""
         with self._asking("write", path):
-            obstore.put(self._bucket, clean_path(path), local, chunk_size=_PART_BYTES)
+            obstore.put(self._bucket, clean_path(path), local, chunk_size=PART_BYTES)
 
     def download(self, path: str, local: Path) -> None:
         """See `Store`."""
@@ -173,7 +168,7 @@ class S3Store(Store):
         try:
             with self._asking("read", path):
                 try:
-                    blocks = obstore.get(self._bucket, clean_path(path)).stream(_PART_BYTES)
+                    blocks = obstore.get(self._bucket, clean_path(path)).stream(PART_BYTES)
                 except FileNotFoundError as error:
                     refuse_missing_bucket(error)
                     raise no_such_object(self.uri, path) from None
@@ -232,12 +227,12 @@ class S3Store(Store):
 
     def _send(self, local: Path, entry: FileEntry, path: str) -> None:
         with self._asking("write", path):
-            if entry.size <= _PART_BYTES:
+            if entry.size <= PART_BYTES:
                 data = b"".join(_as_listed(local, entry))
                 obstore.put(self._bucket, path, data, use_multipart=False)
             else:
                 # An upload whose source raises is aborted: the object never appears.
-                obstore.put(self._bucket, path, _as_listed(local, entry), chunk_size=_PART_BYTES)
+                obstore.put(self._bucket, path, _as_listed(local, entry), chunk_size=PART_BYTES)
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
@@ -296,7 +291,7 @@ def _as_listed(local: Path, entry: FileEntry) -> Iterator[bytes]:
     except FileNotFoundError:
         raise changed_file(local) from None
     with stream:
-        while block := stream.read(_PART_BYTES):
+        while block := stream.read(PART_BYTES):
             content.update(block)
             yield block
     if content.hexdigest() != entry.sha256:
