@@ -74,7 +74,7 @@ def test_foreign_content_is_never_touched(store: Store, tmp_path: Path):
 
 def test_leftovers_of_dead_publishers_go_when_they_are_old(store: Store, tmp_path: Path):
     [published] = publish_some(store, tmp_path, 1)
-    number = allocate(store, MODEL, "a" * 64)
+    number = allocate(store, MODEL, "a" * 64).version
     copy_by_hand(store, write_model(tmp_path / "dead", seed=9), str(number))
     store.put(f"{MODEL}/_slipway/staging/7/saved_model.pb", b"half")
     store.put("_slipway_access_probe/0123", b"slipway")
