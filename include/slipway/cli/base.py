@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slipway.console import errors
-from slipway.contracts import StepFailure
 from slipway.errors import SlipwayError, TerminalError
-from slipway.spec.loader import spec_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +34,16 @@ def clear_errors(*, as_json: bool = False) -> Iterator[None]:
         yield
     except SlipwayError as error:
         if as_json:
+            from slipway.contracts import StepFailure
+
             print_json({"error": StepFailure.of(error).model_dump(mode="json")})
         raise exit_with(error) from None
 
 
 def exit_with(error: SlipwayError) -> typer.Exit:
     """Show an error; what to raise then."""
+    from slipway.console import errors
+
     errors.print(f"[red]{error.kind} error[/]: ", end="")
     errors.print(error.message, highlight=False, markup=False, soft_wrap=True)
     errors.print(f"  -> {error.hint}", highlight=False, markup=False, soft_wrap=True)
@@ -60,6 +61,8 @@ def find_spec(name: str) -> Path:
     Raises:
         TerminalError: if there is none, with the names that there are.
     """
+    from slipway.spec.loader import spec_files
+
     given = Path(name)
     file = given if given.suffix == ".yaml" else MODELS / f"{name}.yaml"
     if not file.is_file():

@@ -15,7 +15,7 @@ from slipway.serving.layout import MANIFEST_NAME, Layout
 from slipway.storage.base import clean_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from slipway.storage import Store
 
 _PARALLEL_FILES = 8
+_LARGE_BYTES = 8 << 20
 _PARTIAL = ".partial"
 
 
@@ -75,10 +76,11 @@ def download_version(
     """
     lanes = _Lanes(store, manifest, staging, stop or threading.Event(), received)
     staging.mkdir(parents=True, exist_ok=True)
-    # The large ones first: the small ones then fill the other lanes.
-    entries = sorted(manifest.files, key=lambda entry: -entry.size)
+    # One large file at a time: its parts come in parallel, and those of several would take memory.
+    large = [entry for entry in manifest.files if entry.size > _LARGE_BYTES]
+    small = [[entry] for entry in manifest.files if entry.size <= _LARGE_BYTES]
     with ThreadPoolExecutor(_PARALLEL_FILES, "download") as pool:
-        tasks = [pool.submit(lanes.fetch, entry) for entry in entries]
+        tasks = [pool.submit(lanes.fetch, entries) for entries in (large, *small)]
     errors = [error for task in tasks if (error := task.exception()) is not None]
     if errors:
         raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
@@ -107,8 +109,12 @@ class _Lanes:
         self._received = received
         self._failed = threading.Event()
 
-    def fetch(self, entry: FileEntry) -> None:
-        """Puts one file in place, unless it is there."""
+    def fetch(self, entries: Iterable[FileEntry]) -> None:
+        """Puts files in place, one after the other, unless they are there."""
+        for entry in entries:
+            self._fetch(entry)
+
+    def _fetch(self, entry: FileEntry) -> None:
         # A manifest from elsewhere must not write outside the folder.
         target = self._staging / clean_path(entry.path)
         if is_whole(target, entry):
@@ -140,7 +146,7 @@ class _Lanes:
         if size != entry.size or content.hexdigest() != entry.sha256:
             raise DamagedObject(f"{self._store.uri}/{path}")
 
-    def _blocks(self, path: str) -> Iterator[bytes]:
+    def _blocks(self, path: str) -> Iterator[bytes | memoryview]:
         if not self._is_over():
             for block in self._store.read_blocks(path):
                 if self._is_over():

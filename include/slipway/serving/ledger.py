@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from slipway.storage import Store
 
 VersionState = Literal["allocated", "published", "removed"]
+_Seen = tuple["Ledger", str | None]
 
 # With n writers at once each round lets one of them through.
 _ROUNDS = 40
@@ -116,6 +118,21 @@ class Ledger(BaseModel):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A version number that is bound to content.
+
+    Attributes:
+        version: The number.
+        fresh: Whether it was bound just now: nobody has published under it.
+        seen: The ledger as it was then, and its etag.
+    """
+
+    version: int
+    fresh: bool
+    seen: _Seen
+
+
 def read_ledger(store: Store, model: str) -> Ledger:
     """Reads the ledger; an empty one if the model was never published.
 
@@ -125,7 +142,7 @@ def read_ledger(store: Store, model: str) -> Ledger:
     return _read(store, model)[0]
 
 
-def allocate(store: Store, model: str, digest: str) -> int:
+def allocate(store: Store, model: str, digest: str) -> Allocation:
     """Binds a version number to content: the same content gets the same number, always.
 
     Args:
@@ -140,14 +157,17 @@ def allocate(store: Store, model: str, digest: str) -> int:
     Raises:
         TransientError: Too many others wrote at the same time.
     """
-    ledger = change_ledger(
-        store,
-        model,
-        lambda ledger: ledger if ledger.version_of(digest) else ledger.allocated(digest),
-    )
-    version = ledger.version_of(digest)
-    assert version is not None  # noqa: S101 - it has just been bound
-    return version
+    fresh = False
+
+    def change(ledger: Ledger) -> Ledger:
+        nonlocal fresh
+        fresh = ledger.version_of(digest) is None
+        return ledger.allocated(digest) if fresh else ledger
+
+    seen = _move(store, model, change)
+    version = seen[0].version_of(digest)
+    assert version is not None  # noqa: S101 - the move has just bound it
+    return Allocation(version, fresh, seen)
 
 
 def mark(
@@ -157,6 +177,7 @@ def mark(
     state: VersionState,
     *,
     only: VersionState | None = None,
+    seen: _Seen | None = None,
 ) -> bool:
     """Moves a version to another state, unless it is "removed", which is final.
 
@@ -169,6 +190,7 @@ def mark(
         version: The version.
         state: The new state.
         only: The state in which the caller knows it: whoever got further meanwhile wins.
+        seen: The ledger as the caller last saw it: one request less if nobody wrote since.
 
     Returns:
         Whether the version is in the state now.
@@ -182,7 +204,7 @@ def mark(
             return ledger
         return ledger.marked(version, state)
 
-    entry = change_ledger(store, model, change).versions.get(version)
+    entry = _move(store, model, change, seen)[0].versions.get(version)
     return entry is not None and entry.state == state
 
 
@@ -268,19 +290,27 @@ def change_ledger(store: Store, model: str, change: Callable[[Ledger], Ledger]) 
         TerminalError: The ledger is damaged.
         TransientError: Too many others wrote at the same time.
     """
+    return _move(store, model, change)[0]
+
+
+def _move(
+    store: Store, model: str, change: Callable[[Ledger], Ledger], seen: _Seen | None = None
+) -> _Seen:
     path = Layout(model).ledger
     for _ in range(_ROUNDS):
-        ledger, etag = _read(store, model)
+        ledger, etag = seen or _read(store, model)
         changed = change(ledger)
+        if changed is ledger and seen is None:
+            return ledger, etag
         if changed is ledger:
-            return ledger
+            seen = None  # that nothing is to be done, only what is there now can say
+            continue
         data = changed.model_dump_json(indent=1).encode()
         try:
-            store.put(path, data, if_absent=etag is None, if_match=etag)
+            return changed, store.put(path, data, if_absent=etag is None, if_match=etag)
         except PreconditionFailed:
+            seen = None
             time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - spreads writers
-        else:
-            return changed
     raise TransientError(
         f"The ledger {path} was written by others {_ROUNDS} times in a row.",
         hint="Publish again when fewer publishers of this model run at once.",
@@ -288,7 +318,7 @@ def change_ledger(store: Store, model: str, change: Callable[[Ledger], Ledger]) 
     )
 
 
-def _read(store: Store, model: str) -> tuple[Ledger, str | None]:
+def _read(store: Store, model: str) -> _Seen:
     path = Layout(model).ledger
     found = store.get(path)
     if found is None:

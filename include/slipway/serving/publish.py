@@ -71,6 +71,9 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
     The same content is the same version, however often and by however many it is published, and
     wherever an earlier attempt was killed; what the manifest says is what its first publisher said.
 
+    It costs one request for each file and for the golden requests, and 6 at most on S3; of a file
+    of more than 8 MiB, one for each such part and 2.
+
     Args:
         store: Open at the base URI.
         model: The model's name.
@@ -93,8 +96,9 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
     _all_finite(metrics)
     before = store.requests
     for _ in range(_ROUNDS):
-        version = allocate(store, model, digest)
-        existing = find_manifest(store, model, version)
+        allocation = allocate(store, model, digest)
+        version = allocation.version
+        existing = None if allocation.fresh else find_manifest(store, model, version)
         sent = _Sent(sum(entry.size for entry in files), progress)
         fresh = False
         if existing is None:
@@ -117,7 +121,7 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
             fresh = committed
         else:
             _same_content(store, existing, digest)
-        if mark(store, model, version, "published"):
+        if mark(store, model, version, "published", seen=allocation.seen):
             return Published(
                 version=version,
                 digest=digest,

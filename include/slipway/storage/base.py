@@ -112,8 +112,8 @@ class Store(ABC):
         return UNCHANGED if found is not None and found.etag == etag else found
 
     @abstractmethod
-    def read_blocks(self, path: str) -> Iterator[bytes]:
-        """Reads an object block by block, in order, a few MiB in memory at a time.
+    def read_blocks(self, path: str) -> Iterator[bytes | memoryview]:
+        """Reads an object block by block, in order; about 32 MiB of it are in memory at a time.
 
         Raises:
             TerminalError: There is no such object.

@@ -30,6 +30,7 @@ from slipway.storage.base import (
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.s3_errors import refuse_missing_bucket, translated
 from slipway.storage.s3_login import login, wrong_setting
+from slipway.storage.s3_reading import PART_BYTES, read_parts
 from slipway.storage.s3_retries import (
     RETRIES,
     SENDING_SECONDS,
@@ -48,10 +49,6 @@ if TYPE_CHECKING:
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _PARALLEL_FILES = 8
-# S3 wants parts of 5 MiB at least; smaller files go in one request.
-_PART_BYTES = 8 << 20
-_PARALLEL_PARTS = 4
-_READ_BYTES = 1 << 20
 _SMALL_BYTES = 1 << 20
 
 
@@ -122,16 +119,14 @@ class S3Store(Store):
                 return None
             return StoredObject(data, found.meta["e_tag"] or "")
 
-    def read_blocks(self, path: str) -> Iterator[bytes]:
-        """See `Store`."""
+    def read_blocks(self, path: str) -> Iterator[memoryview]:
+        """See `Store`. One request for each 8 MiB, several at once, all of the same object."""
         with self._asking("read", path):
             try:
-                found = patiently(lambda: obstore.get(self._bucket, clean_path(path)))
+                yield from read_parts(self._bucket, clean_path(path))
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
                 raise no_such_object(self.uri, path) from None
-            for block in found.stream(_READ_BYTES):
-                yield bytes(block)
 
     def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
@@ -177,7 +172,7 @@ class S3Store(Store):
     def upload(self, local: Path, path: str) -> None:
         """See `Store`."""
         with self._asking("write", path):
-            obstore.put(self._uploads, clean_path(path), local, chunk_size=_PART_BYTES)
+            obstore.put(self._uploads, clean_path(path), local, chunk_size=PART_BYTES)
 
     def download(self, path: str, local: Path) -> None:
         """See `Store`."""
@@ -191,7 +186,7 @@ class S3Store(Store):
                     refuse_missing_bucket(error)
                     raise no_such_object(self.uri, path) from None
                 with partial.open("wb") as stream:
-                    for block in found.stream(_PART_BYTES):
+                    for block in found.stream(PART_BYTES):
                         stream.write(block)
             partial.replace(local)
         finally:
@@ -247,7 +242,7 @@ class S3Store(Store):
         self, local: Path, entry: FileEntry, path: str, progress: Callable[[int], None] | None
     ) -> None:
         with self._asking("write", path):
-            if entry.size <= _PART_BYTES:
+            if entry.size <= PART_BYTES:
                 data = b"".join(_as_listed(local, entry))
                 patiently(lambda: obstore.put(self._uploads, path, data, use_multipart=False))
                 if progress is not None:
@@ -260,7 +255,7 @@ class S3Store(Store):
                         self._uploads,
                         path,
                         _as_listed(local, entry, told.attempt()),
-                        chunk_size=_PART_BYTES,
+                        chunk_size=PART_BYTES,
                     )
                 )
 
@@ -322,7 +317,7 @@ def _as_listed(
     except FileNotFoundError:
         raise changed_file(local) from None
     with stream:
-        while block := stream.read(_PART_BYTES):
+        while block := stream.read(PART_BYTES):
             content.update(block)
             yield block
             if progress is not None:

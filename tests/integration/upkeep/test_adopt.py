@@ -89,7 +89,7 @@ def test_a_published_version_needs_no_adoption(store: Store, tmp_path: Path):
 
 
 def test_a_publisher_at_work_is_not_taken_over(store: Store, folder: Path):
-    number = allocate(store, MODEL, "a" * 64)
+    number = allocate(store, MODEL, "a" * 64).version
     copy_by_hand(store, folder, str(number))
     with pytest.raises(TerminalError, match="belongs to other content"):
         adopt(store, MODEL, number)

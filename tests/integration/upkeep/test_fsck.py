@@ -48,7 +48,7 @@ def count_from_one(store: Store) -> None:
 
 
 def die_publishing(store: Store) -> None:
-    store.put(f"{MODEL}/{allocate(store, MODEL, 'a' * 64)}/saved_model.pb", b"half")
+    store.put(f"{MODEL}/{allocate(store, MODEL, 'a' * 64).version}/saved_model.pb", b"half")
 
 
 def die_removing(store: Store) -> None:
@@ -175,4 +175,4 @@ def test_a_lost_ledger_is_made_again(store: Store, tmp_path: Path):
     report = repair(store, check(store, MODEL))
     assert {one.version for one in report.findings if one.repaired} == {1, 2, 3}
     assert [one.kind for one in report.problems] == ["foreign_version"]
-    assert allocate(store, MODEL, "b" * 64) == 10
+    assert allocate(store, MODEL, "b" * 64).version == 10

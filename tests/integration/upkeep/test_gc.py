@@ -75,7 +75,7 @@ def test_foreign_content_is_never_touched(store: Store, tmp_path: Path):
 
 def test_leftovers_of_dead_publishers_go_when_they_are_old(store: Store, tmp_path: Path):
     [published] = publish_some(store, tmp_path, 1)
-    number = allocate(store, MODEL, "a" * 64)
+    number = allocate(store, MODEL, "a" * 64).version
     copy_by_hand(store, write_model(tmp_path / "dead", seed=9), str(number))
     store.put(f"{MODEL}/_slipway/staging/7/saved_model.pb", b"half")
     store.put("_slipway_access_probe/0123", b"slipway")
@@ -148,7 +148,7 @@ def test_a_restored_channel_takes_back_a_removal_that_was_killed(store: Store, t
 def test_leftovers_stay_while_their_publisher_stages(store: Store, tmp_path: Path):
     """On GCS a publisher that came back writes beside the folder first."""
     publish_some(store, tmp_path, 1)
-    number = allocate(store, MODEL, "a" * 64)
+    number = allocate(store, MODEL, "a" * 64).version
     store.put(f"{MODEL}/{number}/saved_model.pb", b"half, long ago")
     between = datetime.now(UTC) + timedelta(hours=1)
     staged = f"{MODEL}/_slipway/staging/{number}/0123"

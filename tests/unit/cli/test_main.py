@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.main import get_group
 from typer.testing import CliRunner
 
-from slipway.cli.main import app
+from slipway.cli.main import COMMANDS, app
 from support.specs import PROJECT, write_spec
 
 if TYPE_CHECKING:
@@ -18,6 +22,33 @@ runner = CliRunner()
 @pytest.fixture(autouse=True)
 def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
+
+
+def test_every_command_of_every_module_is_known_by_its_name() -> None:
+    found = {}
+    for place in set(COMMANDS.values()):
+        module, _, application = place.partition(":")
+        commands = get_group(getattr(import_module(f"slipway.cli.{module}"), application)).commands
+        found.update(dict.fromkeys(commands, place))
+    assert found == COMMANDS
+
+
+def test_a_misspelt_command_shows_which_was_meant() -> None:
+    done = runner.invoke(app, ["synk"])
+    assert done.exit_code == 2
+    assert "Did you mean 'sync'" in done.stderr
+
+
+def test_sync_starts_without_what_other_commands_need() -> None:
+    heavy = {"http.server", "httpx", "rich.console", "slipway.spec.loader", "yaml"}
+    code = (
+        "import sys, slipway.cli.main as main\n"
+        "main.get_group(main.app).get_command(None, 'sync')\n"
+        "import slipway.serving.sync.command, slipway.storage.s3\n"
+        f"print(*{heavy} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_validate_without_names_checks_every_spec() -> None:

@@ -35,7 +35,7 @@ def digest(content: int) -> str:
 
 
 def add_version(store: Store, content: int) -> int:
-    version = allocate(store, "digits", digest(content))
+    version = allocate(store, "digits", digest(content)).version
     manifest = Manifest(
         model="digits",
         version=version,

@@ -13,7 +13,6 @@ from slipway.errors import SlipwayError, TransientError
 from slipway.serving.address import split_address
 from slipway.serving.sync.disk import LocalVersions
 from slipway.serving.sync.follower import Follower
-from slipway.serving.sync.health import Pages
 from slipway.serving.sync.metrics import Metrics
 from slipway.storage import open_store
 
@@ -67,6 +66,8 @@ def follow(address: str, folder: Path, policy: Policy, host: str, port: int) -> 
         TerminalError: It cannot begin: the address, the folder or the port.
         TransientError: It ended without having been asked to.
     """
+    from slipway.serving.sync.health import Pages  # an HTTP server: `sync_once` starts without it
+
     base, model = split_address(address)
     stop = _until_signal()
     disk = LocalVersions(folder)
