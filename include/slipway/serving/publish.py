@@ -131,7 +131,8 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
                 requests=store.requests - before,
             )
         if fresh:  # a retention withdrew the number meanwhile, and may have deleted under our hands
-            store.discard(Layout(model).version_prefix(version), commit=MANIFEST_NAME)
+            prefix = Layout(model).version_prefix(version)
+            store.discard(prefix, commit=MANIFEST_NAME, first=SERVABLE_MARKERS[::-1])
     raise TransientError(
         f"Version {version} of {model} was taken from under its publisher {_ROUNDS} times.",
         hint="Publish again; keep more versions if a retention removes it each time.",
