@@ -62,7 +62,8 @@ def test_what_airflow_itself_refuses_costs_one_model_too(tmp_path: Path):
     assert set(dags) == {
         "good__build", "good__rollout", "good__adopt", "never__build", "context__build",
     }  # fmt: skip
-    assert "Airflow refuses it" in (dags["never__build"].doc_md or "")
+    assert "Airflow refuses it" in (dags["context__build"].doc_md or "")
+    assert "never.yaml:12: schedule: no cron expression" in (dags["never__build"].doc_md or "")
 
 
 def test_files_that_are_no_yaml_or_have_odd_names_are_shown(tmp_path: Path):
