@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -263,3 +266,23 @@ def test_a_follower_is_told_the_same(
         assert f"Could not read {store.uri}" in error.message
         assert CONNECTION in error.message
         assert made.metrics.value("store") == 1
+
+
+def test_on_the_command_line_it_is_one_message_and_status_1(s3: Cloud, tmp_path: Path):
+    login = s3.login.model_copy(update={"secret_access_key": SecretStr("wrong-and-private")})
+    command = [sys.executable, "-m", "slipway.cli", "sync", f"{s3.uri}/{MODEL}"]
+    began = time.monotonic()
+    ended = subprocess.run(
+        [*command, str(tmp_path / "served"), "--once"],
+        env={**os.environ, **login.to_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert time.monotonic() - began < SECONDS
+    assert ended.returncode == 1
+    told = f"{ended.stdout}{ended.stderr}"
+    assert "SignatureDoesNotMatch" in told
+    assert CONNECTION in told
+    assert "wrong-and-private" not in told
+    assert "Traceback" not in told

@@ -15,19 +15,21 @@ from slipway.serving.ledger import read_ledger
 from slipway.serving.publish import Published, publish
 from slipway.serving.upkeep.fsck import check
 from slipway.serving.upkeep.gc import collect
+from support.clouds import cloud_behind_gateway
 from support.faults import ERRORS, Schedule
 from support.following import MODEL, following
-from support.gateway import amazon_error, google_error
+from support.gateway import amazon_error
 from support.models import write_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
+
     from slipway.storage import Store
     from support.clouds import Cloud
     from support.following import Following
-    from support.gateway import Fault
 
 VERSIONS = 3
 KEEP = 2
@@ -151,22 +153,18 @@ def test_a_slow_line_is_no_silent_server(cloud: Cloud, tmp_path: Path):
 
 
 def test_a_commit_that_gave_way_to_another_which_never_came_is_made_after_all(
-    cloud: Cloud, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path
 ):
-    gave_way = {
-        "s3": amazon_error(409, "ConditionalRequestConflict"),
-        "gcs": google_error(412, "conditionNotMet"),
-    }[cloud.kind]
-    met: list[str] = []
-
-    def rule(method: str, path: str) -> Fault | None:
-        if method == "GET" or "slipway.json" not in path or "rewriteTo" in path or met:
-            return None
-        met.append(path)
-        return gave_way
-
-    cloud.front.rule = rule
-    published = put(cloud.behind(), write(tmp_path, 1))
-    assert met
-    assert (published.version, published.already_published) == (1, False)
-    assert check(cloud.direct, MODEL, deep=True).findings == ()
+    gave_way = amazon_error(409, "ConditionalRequestConflict")
+    with cloud_behind_gateway("s3", request) as cloud:
+        cloud.front.rule = lambda method, path: (
+            gave_way
+            if path.endswith("slipway.json")
+            and cloud.front.seen.count((method, path)) == 1
+            and method == "PUT"
+            else None
+        )
+        published = put(cloud.behind(), write(tmp_path, 1))
+        assert cloud.front.count("PUT", "slipway.json") == 2
+        assert (published.version, published.already_published) == (1, False)
+        assert check(cloud.direct, MODEL, deep=True).findings == ()
