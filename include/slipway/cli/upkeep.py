@@ -52,6 +52,10 @@ def versions(model: PublishedArgument, as_json: JsonOption = False) -> None:
         return
     # Cut to a terminal's width only on a terminal.
     console.print(_versions_table(found), width=None if console.is_terminal else _WIDE)
+    for info in found:
+        if info.metrics:
+            metrics = ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items())
+            console.print(f"{info.version}: {metrics}", highlight=False, soft_wrap=True)
 
 
 def _versions_table(found: Sequence[VersionInfo]) -> Table:
@@ -59,9 +63,7 @@ def _versions_table(found: Sequence[VersionInfo]) -> Table:
     for heading in ("version", "channels", "variant", "size", "digest", "state", "created"):
         right = heading in {"version", "size"}
         table.add_column(heading, no_wrap=True, justify="right" if right else "left")
-    table.add_column("metrics", overflow="fold")
     for info in found:
-        metrics = ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items())
         table.add_row(
             str(info.version),
             ", ".join(info.channels),
@@ -70,7 +72,6 @@ def _versions_table(found: Sequence[VersionInfo]) -> Table:
             info.digest[:12],
             info.state,
             f"{info.created_at:%Y-%m-%d %H:%M}" if info.created_at else "",
-            metrics,
         )
     return table
 
