@@ -55,8 +55,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
-def find_spec(name: str) -> Path:
+def find_spec(name: str, instead: str = "the path of a YAML file") -> Path:
     """The spec file for a model's name or a path.
+
+    Args:
+        name: Of the model, or a YAML file.
+        instead: What else may be given, for the hint.
 
     Raises:
         TerminalError: if there is none, with the names that there are.
@@ -69,7 +73,7 @@ def find_spec(name: str) -> Path:
         known = ", ".join(path.stem for path in spec_files(MODELS)) or "none"
         raise TerminalError(
             f"there is no spec {file}; models in {MODELS}: {known}",
-            hint="give one of these names, or the path of a YAML file",
+            hint=f"give one of these names, or {instead}",
             subject=name,
         )
     return file.resolve()

@@ -25,6 +25,9 @@ PublishedArgument = Annotated[
 ]
 
 
+_INSTEAD = "the path of a YAML file, or where it is published: s3://bucket/prefix/model"
+
+
 @dataclass(frozen=True)
 class Published:
     """A published model, as far as these commands must know it.
@@ -60,7 +63,7 @@ def find_published(given: str) -> Published:
     """
     is_spec = given.endswith(".yaml") or "/" not in given
     if is_spec:
-        spec = load_spec(find_spec(given))
+        spec = load_spec(find_spec(given, _INSTEAD))
         publish = spec.publish
         tflite = spec.serve.prefer_tflite_model
         return Published(publish.base_uri, spec.model, publish.keep_versions, tflite)

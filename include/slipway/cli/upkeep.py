@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -18,8 +20,9 @@ from slipway.console import console, errors
 from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from slipway.serving.catalog import VersionInfo
     from slipway.serving.upkeep.findings import Finding
     from slipway.serving.upkeep.gc import Removal
 
@@ -27,6 +30,7 @@ upkeep = typer.Typer()
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing, say what would.")]
 
+_WIDE = 200
 _STYLE = {"error": "red", "warning": "yellow", "note": "dim"}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -46,21 +50,30 @@ def versions(model: PublishedArgument, as_json: JsonOption = False) -> None:
     if not found:
         console.print(f"nothing is published at {store.uri}/{published.model}", soft_wrap=True)
         return
-    table = Table("version", "channels", "variant", "size kB", "digest", "state", "created")
-    table.add_column("metrics", overflow="fold")
+    # Cut to a terminal's width only on a terminal.
+    console.print(_versions_table(found), width=None if console.is_terminal else _WIDE)
     for info in found:
-        metrics = ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items())
+        if info.metrics:
+            metrics = ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items())
+            console.print(f"{info.version}: {metrics}", highlight=False, soft_wrap=True)
+
+
+def _versions_table(found: Sequence[VersionInfo]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("version", "channels", "variant", "size", "digest", "state", "created"):
+        right = heading in {"version", "size"}
+        table.add_column(heading, no_wrap=True, justify="right" if right else "left")
+    for info in found:
         table.add_row(
             str(info.version),
             ", ".join(info.channels),
             info.variant,
-            f"{info.size_bytes / 1000:.1f}",
-            info.digest.removeprefix("sha256:")[:12],
+            decimal(info.size_bytes),
+            info.digest[:12],
             info.state,
             f"{info.created_at:%Y-%m-%d %H:%M}" if info.created_at else "",
-            metrics,
         )
-    console.print(table)
+    return table
 
 
 @upkeep.command()
@@ -99,8 +112,9 @@ def gc(
     did = "would go" if dry_run else "went"
     kept = ", ".join(str(version) for version in report.kept) or "none"
     console.print(
-        f"{len(report.removed)} {did}, {report.freed_bytes / 1e6:.1f} MB; these stay: {kept}",
+        f"{len(report.removed)} {did}, {decimal(report.freed_bytes)}; these stay: {kept}",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -162,7 +176,7 @@ def adopt(
         shown = done.manifest.model_dump(mode="json")
         print_json({"adopted": not dry_run, "already": done.already_adopted, "manifest": shown})
         return
-    files = f"{len(done.manifest.files)} files, {done.manifest.size_bytes / 1e6:.1f} MB"
+    files = f"{len(done.manifest.files)} files, {decimal(done.manifest.size_bytes)}"
     state = "could be adopted" if dry_run else "was adopted before"
     state = state if dry_run or done.already_adopted else "is adopted"
     console.print(f"version {version} {state}: {files}, digest {done.manifest.digest[:12]}")
@@ -180,8 +194,9 @@ def _age(text: str) -> timedelta:
 
 
 def _say_removal(removal: Removal) -> None:
-    size = f"{removal.size_bytes / 1e6:.1f} MB"
-    console.print(f"{removal.path}: {removal.kind}, {size}; {removal.why}", highlight=False)
+    size = decimal(removal.size_bytes)
+    line = f"{removal.path}: {removal.kind}, {size}; {removal.why}"
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _say_finding(one: Finding) -> None:
@@ -190,13 +205,13 @@ def _say_finding(one: Finding) -> None:
     console.print(head, highlight=False, soft_wrap=True)
     if not one.repaired:
         console.print(f"  {one.means}", highlight=False, soft_wrap=True)
-        left = f" (not mended: {one.left})" if one.left else ""
+        left = f" (not mended: {one.left})" if one.left and one.is_problem else ""
         console.print(f"  -> {one.do}{left}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def _reading(what: str, *, shown: bool) -> Iterator[Callable[[int, int], Any] | None]:
-    if not shown:
+    if not shown or not errors.is_terminal:
         yield None
         return
     columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn())

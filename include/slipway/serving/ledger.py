@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import random
 import time
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from slipway.serving.layout import Layout, parse_version
 from slipway.storage import PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from slipway.storage import Store
 
@@ -85,16 +87,10 @@ class Ledger(BaseModel):
         """Whether a channel points to a version, or may do so at any moment."""
         return any(move.version == version for move in self.moves)
 
-    def allocated(self, digest: str) -> Ledger:
-        """This ledger with the next number bound to the content."""
-        entry = LedgerEntry(digest=digest, state="allocated")
-        return self.model_copy(
-            update={
-                "generation": self.generation + 1,
-                "next_version": self.next_version + 1,
-                "versions": {**self.versions, self.next_version: entry},
-            }
-        )
+    def allocated(self, digest: str, taken: Collection[int] = ()) -> Ledger:
+        """This ledger with the next number that nothing bears bound to the content."""
+        number = next(n for n in itertools.count(self.next_version) if n not in taken)
+        return self.bound(number, digest)
 
     def bound(self, version: int, digest: str) -> Ledger:
         """This ledger with a number of the caller's choice bound to the content."""
@@ -150,6 +146,8 @@ def allocate(store: Store, model: str, digest: str) -> Allocation:
         model: The model's name.
         digest: Of the content, by `slipway.content.digest_of`.
 
+    A number whose folder is there is not given out: a person may have copied something into it.
+
     Returns:
         The number of the living version with this content, or else a number that no version of
         this model ever had.
@@ -158,11 +156,15 @@ def allocate(store: Store, model: str, digest: str) -> Allocation:
         TransientError: Too many others wrote at the same time.
     """
     fresh = False
+    folders = functools.cache(lambda: _taken(store, model))
 
     def change(ledger: Ledger) -> Ledger:
         nonlocal fresh
         fresh = ledger.version_of(digest) is None
-        return ledger.allocated(digest) if fresh else ledger
+        if not fresh:
+            return ledger
+        # The first number of all was chosen by the folders already.
+        return ledger.allocated(digest, folders() if ledger.generation else ())
 
     seen = _move(store, model, change)
     version = seen[0].version_of(digest)
@@ -328,5 +330,9 @@ def _read(store: Store, model: str) -> _Seen:
 
 def _first_free(store: Store, model: str) -> int:
     """A lost ledger must not hand out numbers that published folders bear."""
-    taken = (parse_version(name) or 0 for name in store.list_folders(model))
-    return max(taken, default=0) + 1
+    return max(_taken(store, model), default=0) + 1
+
+
+def _taken(store: Store, model: str) -> frozenset[int]:
+    names = (parse_version(name) for name in store.list_folders(model))
+    return frozenset(version for version in names if version is not None)

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.filesize import decimal
+
 from slipway.content import bytes_digest, tree_digest
 from slipway.contracts import ArtifactRef, Contract
 from slipway.errors import TerminalError
@@ -92,7 +94,7 @@ def run(context: StepContext) -> StepOutput:
     state = "is published" if fresh else "was published before"
     context.say(
         f"version {published.version} {state}: {published.uri} "
-        f"({published.uploaded_bytes / 1e6:.1f} MB in {seconds:.1f} s, "
+        f"({decimal(published.uploaded_bytes)} in {seconds:.1f} s, "
         f"{published.requests} requests)"
     )
     details = {
@@ -186,7 +188,7 @@ def _progress(context: StepContext) -> Callable[[int, int], None]:
         now = time.monotonic()
         if now - said >= _SAY_SECONDS or (sent >= total and total):
             said = now
-            rate = sent / 1e6 / max(now - began, 1e-9)
-            context.say(f"sent {sent / 1e6:.1f} of {total / 1e6:.1f} MB, {rate:.1f} MB/s")
+            rate = int(sent / max(now - began, 1e-9))
+            context.say(f"sent {decimal(sent)} of {decimal(total)}, {decimal(rate)}/s")
 
     return show

@@ -48,7 +48,7 @@ def test_the_log_says_bytes_and_rate_now_and_then(monkeypatch: pytest.MonkeyPatc
         clock[0] = 100.0 + second
         show(second * 10_000_000, 80_000_000)
     assert lines == [
-        "sent 30.0 of 80.0 MB, 10.0 MB/s",
-        "sent 60.0 of 80.0 MB, 10.0 MB/s",
-        "sent 80.0 of 80.0 MB, 10.0 MB/s",
+        "sent 30.0 MB of 80.0 MB, 10.0 MB/s",
+        "sent 60.0 MB of 80.0 MB, 10.0 MB/s",
+        "sent 80.0 MB of 80.0 MB, 10.0 MB/s",
     ]

@@ -50,6 +50,18 @@ def test_its_number_and_content_are_known_from_then_on(store: Store, folder: Pat
     assert publish(store, MODEL, other, variant="v", metrics={}).version == 8
 
 
+def test_no_publisher_takes_the_number_of_a_folder_that_waits_for_its_adoption(
+    store: Store, tmp_path: Path
+):
+    publish_some(store, tmp_path, 2)
+    hand = write_model(tmp_path / "hand", seed=50)
+    copy_by_hand(store, hand, "3")
+    other = publish(store, MODEL, write_model(tmp_path / "o", seed=51), variant="v", metrics={})
+    assert other.version == 4
+    assert adopt(store, MODEL, 3).manifest.digest == tree_digest(hand)
+    assert check(store, MODEL, deep=True).problems == ()
+
+
 @pytest.mark.usefixtures("folder")
 def test_adopting_again_changes_nothing(store: Store):
     first = adopt(store, MODEL, 7)

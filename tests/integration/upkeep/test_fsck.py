@@ -159,6 +159,31 @@ def test_only_a_deep_look_sees_bytes_that_changed(store: Store, tmp_path: Path):
     assert (one.kind, one.path) == ("corrupted_file", f"{MODEL}/1/{size.path}")
 
 
+@pytest.mark.parametrize("kind", ["torn_version", "corrupted_file"])
+def test_what_is_torn_or_corrupted_is_healed_as_its_finding_says(
+    store: Store, tmp_path: Path, kind: str
+):
+    publish_some(store, tmp_path, 2)
+    path = f"{MODEL}/1/variables/variables.index"
+    if kind == "torn_version":
+        store.delete(path)
+    else:
+        store.put(path, b"x" * 300)
+    [one] = check(store, MODEL, deep=True).findings
+    assert one.kind == kind
+    store.delete(LAYOUT.manifest(1))
+    assert publish_some(store, tmp_path, 1)[0].version == 1
+    assert check(store, MODEL, deep=True).findings == ()
+
+
+def test_a_publisher_at_work_is_no_problem(store: Store, tmp_path: Path):
+    publish_some(store, tmp_path, 1)
+    die_publishing(store)
+    report = check(store, MODEL)
+    assert [one.kind for one in report.findings] == ["uncommitted_folder"]
+    assert report.problems == ()
+
+
 def test_what_a_channel_points_to_is_not_forgotten(store: Store, tmp_path: Path):
     publish_some(store, tmp_path, 2)
     point_then_lose(store)

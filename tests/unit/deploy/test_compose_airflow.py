@@ -53,6 +53,7 @@ GIVEN_BY = {
     "SLIPWAY_MODEL_SERVER_URL": "AIRFLOW_CONN_MODEL_SERVER_DEFAULT",
     "SLIPWAY_MODEL_CONFIG_FILE": "AIRFLOW_CONN_MODEL_SERVER_DEFAULT",
     "SLIPWAY_PROMETHEUS_URL": "AIRFLOW_CONN_PROMETHEUS_DEFAULT",
+    "SLIPWAY_MODEL_BASE_PATH": "AIRFLOW_CONN_MODEL_SERVER_DEFAULT",
     "SLIPWAY_WORKSPACE": "SLIPWAY_WORKSPACE",
 }
 NOT_GIVEN = {
@@ -81,7 +82,6 @@ NOT_GIVEN = {
     "SLIPWAY_BUCKET_CONNECTION": "set from the connection that a step is given",
     "SLIPWAY_GOOGLE_KEYFILE_JSON": "the bucket is on S3",
     "SLIPWAY_DEFINITIONS": "the definitions are found from the spec's folder",
-    "SLIPWAY_MODEL_BASE_PATH": "the model server sees the same address as the steps",
     "SLIPWAY_PARENT_PID": "set by the process that starts a step",
 }
 
@@ -171,6 +171,7 @@ def test_connections_give_a_step_what_it_reads(tmp_path: Path) -> None:
     assert server == {
         "SLIPWAY_MODEL_SERVER_URL": "http://serving:8501",
         "SLIPWAY_MODEL_CONFIG_FILE": "/serving/models.config",
+        "SLIPWAY_MODEL_BASE_PATH": "model_base_path",
     }
     assert prometheus == ["http://prometheus:9090", None]
 

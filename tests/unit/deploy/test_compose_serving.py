@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from slipway.cli.main import app
 from slipway.local.stack import Stack
 from slipway.serving.server.config import read_monitoring_config
 from slipway.serving.server.flags import ServerFlags, parse_flags
@@ -93,10 +95,20 @@ def test_rollouts_write_the_model_config_file_that_the_server_polls(service: str
     assert mounted(service, file) == ("serving", True)
 
 
-@pytest.mark.parametrize("service", ["slipway-server", "tensorflow-serving"])
-def test_a_file_base_uri_is_the_same_folder_for_steps_and_servers(service: str) -> None:
-    assert mounted("scheduler", "/published") == ("published", False)
-    assert mounted(service, "/published") == ("published", True)
+def test_every_model_is_brought_to_where_tensorflow_serving_is_told_to_look() -> None:
+    specs = [load_spec(file) for file in spec_files(PROJECT / "dags/models")]
+    assert specs
+    assert mounted("tensorflow-serving", "/published") == ("published", True)
+    for spec in specs:
+        service = SERVICES[f"sync-{spec.model.replace('_', '-')}"]
+        assert service["profiles"] == ["tensorflow-serving"]
+        assert service["command"][:4] == [
+            "slipway", "sync", f"{spec.publish.base_uri}/{spec.model}", f"/published/{spec.model}",
+        ]  # fmt: skip
+        assert service["command"][-1] == f"http://serving:8501/v1/models/{spec.model}"
+        assert service["volumes"] == ["published:/published"]
+        parsed = CliRunner().invoke(app, [*service["command"][1:], "--help"])
+        assert parsed.exit_code == 0, parsed.output
 
 
 def test_prometheus_scrapes_what_the_server_shows() -> None:

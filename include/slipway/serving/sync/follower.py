@@ -145,6 +145,9 @@ class Follower:
         )
         if found is UNCHANGED:
             return False
+        # Some servers that speak a cloud's protocol answer a conditional read in full.
+        if found is not None and known is not None and found.etag == known.etag:
+            return False
         if found is None:
             raise TransientError(
                 f"Nothing is published at {self._store.uri}/{self._model}.",

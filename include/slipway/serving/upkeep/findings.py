@@ -50,8 +50,9 @@ KINDS: dict[str, Kind] = {
         "error",
         "A file that the manifest lists is missing or has another size: whoever loads the version "
         "gets half a model.",
-        "Roll out another version if a channel points to it, publish the model again, then move "
-        "the folder away.",
+        "Roll out another version if a channel points to it. Then delete its slipway.json and "
+        "publish the same content again: it is completed under its number. Without that content, "
+        "move the folder away.",
     ),
     "corrupted_file": Kind(
         "error",
@@ -77,7 +78,7 @@ KINDS: dict[str, Kind] = {
         "If it is meant to be a version: `slipway adopt MODEL --version N`. If not: move it away.",
     ),
     "uncommitted_folder": Kind(
-        "warning",
+        "note",
         "Files of a publisher that is at work or has died.",
         "Nothing while it works. Publishing the same content again completes it; `slipway gc` "
         "removes it once nothing was written to it for long enough.",
@@ -127,7 +128,7 @@ KINDS: dict[str, Kind] = {
         "error",
         "The golden requests that the manifest names are missing or not those: a rollout of the "
         "version is refused.",
-        "Restore the object from a backup, or publish the model anew.",
+        "Restore the object from a backup, or roll out a version that has its own.",
     ),
     "orphaned_golden": Kind(
         "note",
