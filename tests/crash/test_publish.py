@@ -9,7 +9,7 @@ import pytest
 from slipway.content import tree_digest
 from slipway.serving.catalog import list_versions
 from slipway.serving.layout import find_manifest, resolve
-from slipway.serving.ledger import read_ledger
+from slipway.serving.ledger_changes import read_ledger
 from slipway.serving.publish import publish
 from slipway.storage import open_store
 from support.following import MODEL

@@ -8,7 +8,7 @@ import pytest
 
 from slipway.serving.channels import move_channel
 from slipway.serving.layout import parse_version, resolve
-from slipway.serving.ledger import read_ledger
+from slipway.serving.ledger_changes import read_ledger
 from slipway.serving.publish import Published, publish
 from slipway.serving.upkeep.fsck import check
 from slipway.serving.upkeep.gc import collect

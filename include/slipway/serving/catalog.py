@@ -12,7 +12,8 @@ from slipway.serving.layout import (
     find_manifest,
     parse_version,
 )
-from slipway.serving.ledger import VersionState, read_ledger
+from slipway.serving.ledger import VersionState
+from slipway.serving.ledger_changes import read_ledger
 from slipway.serving.upkeep.gc import collect
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from slipway.errors import TerminalError
 from slipway.serving.layout import Layout
-from slipway.serving.ledger import Ledger, Move, change_ledger
+from slipway.serving.ledger import Ledger, Move
+from slipway.serving.ledger_changes import change_ledger
 
 if TYPE_CHECKING:
     from slipway.serving.layout import ChannelName

@@ -18,7 +18,7 @@ from slipway.serving.layout import (
     Provenance,
     find_manifest,
 )
-from slipway.serving.ledger import allocate, mark
+from slipway.serving.ledger_changes import allocate, mark
 from slipway.storage import Commit, PreconditionFailed
 
 if TYPE_CHECKING:

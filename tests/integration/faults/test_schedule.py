@@ -11,7 +11,7 @@ from slipway.errors import TransientError
 from slipway.serving.channels import move_channel
 from slipway.serving.download import find_damage
 from slipway.serving.layout import resolve
-from slipway.serving.ledger import read_ledger
+from slipway.serving.ledger_changes import read_ledger
 from slipway.serving.publish import Published, publish
 from slipway.serving.upkeep.fsck import check
 from slipway.serving.upkeep.gc import collect

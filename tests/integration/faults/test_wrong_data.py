@@ -12,7 +12,7 @@ import pytest
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.serving.layout import Layout
-from slipway.serving.ledger import mark
+from slipway.serving.ledger_changes import mark
 from slipway.serving.publish import publish
 from slipway.serving.server.sources import PublishedVersions
 from slipway.serving.server.status import StatusError

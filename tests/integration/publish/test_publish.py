@@ -11,7 +11,7 @@ from slipway.errors import TerminalError
 from slipway.serving.catalog import list_versions, retain
 from slipway.serving.channels import move_channel, read_channel
 from slipway.serving.layout import Layout, Provenance, Technique, read_golden, resolve
-from slipway.serving.ledger import mark, read_ledger
+from slipway.serving.ledger_changes import mark, read_ledger
 from slipway.serving.publish import Published, publish
 from support.models import write_model
 

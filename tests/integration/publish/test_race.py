@@ -9,7 +9,7 @@ import pytest
 from slipway.content import tree_digest
 from slipway.errors import TerminalError
 from slipway.serving.channels import move_channel, read_channel
-from slipway.serving.ledger import read_ledger
+from slipway.serving.ledger_changes import read_ledger
 from slipway.serving.publish import Published, publish
 from slipway.serving.upkeep.fsck import check
 from slipway.storage import open_store

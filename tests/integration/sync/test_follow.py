@@ -12,7 +12,7 @@ from slipway.errors import TerminalError
 from slipway.serving.channels import clear_channel, move_channel
 from slipway.serving.download import download_version
 from slipway.serving.layout import Layout, resolve
-from slipway.serving.ledger import mark, read_ledger
+from slipway.serving.ledger_changes import mark, read_ledger
 from slipway.serving.sync.disk import LocalVersions
 from slipway.serving.sync.follower import Policy
 from support.following import MODEL, following, publish_model

@@ -8,7 +8,7 @@ from slipway.content import tree_digest
 from slipway.errors import TerminalError
 from slipway.serving.catalog import list_versions
 from slipway.serving.layout import Layout, resolve
-from slipway.serving.ledger import allocate, read_ledger
+from slipway.serving.ledger_changes import allocate, read_ledger
 from slipway.serving.publish import publish
 from slipway.serving.upkeep.adopt import ADOPTED, adopt
 from slipway.serving.upkeep.fsck import check

@@ -6,7 +6,7 @@ import pytest
 
 from slipway.serving.channels import move_channel
 from slipway.serving.layout import Layout, resolve
-from slipway.serving.ledger import allocate, mark, read_ledger
+from slipway.serving.ledger_changes import allocate, mark, read_ledger
 from slipway.serving.upkeep.findings import KINDS
 from slipway.serving.upkeep.fsck import check
 from slipway.serving.upkeep.repair import _MENDS, repair

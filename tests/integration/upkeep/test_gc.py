@@ -8,7 +8,7 @@ import pytest
 from slipway.errors import TerminalError
 from slipway.serving.channels import move_channel, read_channel
 from slipway.serving.layout import Layout, find_manifest, read_golden, resolve
-from slipway.serving.ledger import allocate, mark, read_ledger
+from slipway.serving.ledger_changes import allocate, mark, read_ledger
 from slipway.serving.publish import publish
 from slipway.serving.upkeep import gc
 from slipway.serving.upkeep.gc import collect

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from slipway.errors import TerminalError
 from slipway.serving.channels import Channel, clear_channel, move_channel, read_channel
 from slipway.serving.layout import Layout, Manifest
-from slipway.serving.ledger import allocate, mark, read_ledger
+from slipway.serving.ledger_changes import allocate, mark, read_ledger
 from slipway.storage import Store, open_store
 
 if TYPE_CHECKING:

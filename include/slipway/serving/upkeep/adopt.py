@@ -20,7 +20,7 @@ from slipway.serving.layout import (
     Technique,
     find_manifest,
 )
-from slipway.serving.ledger import bind, mark, read_ledger
+from slipway.serving.ledger_changes import bind, mark, read_ledger
 from slipway.storage import PreconditionFailed
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slipway.serving.layout import MANIFEST_NAME, SERVABLE_MARKERS, Layout
-from slipway.serving.ledger import mark, reprieve
+from slipway.serving.ledger_changes import mark, reprieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

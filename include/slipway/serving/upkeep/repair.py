@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slipway.serving.layout import MANIFEST_NAME, SERVABLE_MARKERS, Layout
-from slipway.serving.ledger import bind, mark, skip_numbers
+from slipway.serving.ledger_changes import bind, mark, skip_numbers
 from slipway.serving.upkeep.findings import KINDS
 from slipway.serving.upkeep.survey import survey
 

@@ -15,7 +15,7 @@ from slipway.serving.layout import (
     find_manifest,
     parse_version,
 )
-from slipway.serving.ledger import read_ledger
+from slipway.serving.ledger_changes import read_ledger
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -17,7 +17,7 @@ from slipway.errors import TerminalError, TransientError
 from slipway.serving import ledger as ledger_module
 from slipway.serving.channels import clear_channel, move_channel, read_channel
 from slipway.serving.layout import find_manifest, parse_version
-from slipway.serving.ledger import read_ledger
+from slipway.serving.ledger_changes import read_ledger
 from slipway.serving.publish import Published, publish
 from slipway.serving.upkeep.fsck import check
 from slipway.serving.upkeep.gc import GcReport, collect
