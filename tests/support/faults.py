@@ -13,9 +13,7 @@ from support.gateway import (
     CutRequest,
     Delay,
     Fault,
-    Gateway,
     amazon_error,
-    gateway,
     google_error,
 )
 
@@ -90,6 +88,3 @@ class Schedule:
             chance.choice(self._errors),
         )
         return chance.choice(kinds)
-
-
-__all__ = ["ERRORS", "Gateway", "Schedule", "gateway"]

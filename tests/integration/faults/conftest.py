@@ -11,6 +11,8 @@ from support.clouds import Cloud, cloud_behind_gateway
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest.register_assert_rewrite("support.lives")
+
 
 @pytest.fixture(params=["s3", "gcs"])
 def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
