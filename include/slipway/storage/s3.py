@@ -19,6 +19,7 @@ from slipway.storage.base import (
     UNCHANGED,
     Commit,
     ObjectInfo,
+    Piece,
     PreconditionFailed,
     Store,
     StoredObject,
@@ -29,7 +30,6 @@ from slipway.storage.base import (
 )
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.s3_errors import refuse_missing_bucket, translated
-from slipway.storage.s3_reading import PART_BYTES, read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +54,11 @@ _CONNECT_SECONDS = 3
 _SILENCE_SECONDS = 60
 _REQUEST_SECONDS = 600
 _PARALLEL_FILES = 8
+# S3 wants parts of 5 MiB at least; smaller files go in one request.
+_PART_BYTES = 8 << 20
+_PIECE_BYTES = 32 << 20
+_READ_BYTES = 1 << 20
+_BEYOND_THE_END = "InvalidRange"
 
 
 def open_s3(uri: str, credentials: StoreCredentials | None) -> S3Store:
@@ -117,13 +122,36 @@ class S3Store(Store):
             return StoredObject(data, found.meta["e_tag"] or "")
 
     def read_blocks(self, path: str) -> Iterator[memoryview]:
-        """See `Store`. One request for each 8 MiB, several at once, all of the same object."""
+        """See `Store`."""
+        yield from self._stream(path, {})
+
+    def read_pieces(self, path: str, size: int) -> Sequence[Piece]:
+        """See `Store`. One request a piece."""
+
+        def piece(start: int) -> Piece:
+            # The last has no end: an object that is longer than its reader thinks must show.
+            part: tuple[int, int] | obstore.OffsetRange = (start, start + _PIECE_BYTES)
+            if start + _PIECE_BYTES >= size:
+                part = {"offset": start}
+            return Piece(start, lambda: self._stream(path, {"range": part}))
+
+        if size <= _PIECE_BYTES:
+            return super().read_pieces(path, size)
+        return [piece(start) for start in range(0, size, _PIECE_BYTES)]
+
+    def _stream(self, path: str, options: obstore.GetOptions) -> Iterator[memoryview]:
         with self._asking("read", path):
             try:
-                yield from read_parts(self._bucket, clean_path(path))
+                found = obstore.get(self._bucket, clean_path(path), options=options)
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
                 raise no_such_object(self.uri, path) from None
+            except exceptions.GenericError as error:
+                if _BEYOND_THE_END in str(error):
+                    return
+                raise
+            for block in found.stream(_READ_BYTES):
+                yield memoryview(block)
 
     def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
@@ -159,7 +187,7 @@ class S3Store(Store):
     def upload(self, local: Path, path: str) -> None:
         """See `Store`."""
         with self._asking("write", path):
-            obstore.put(self._bucket, clean_path(path), local, chunk_size=PART_BYTES)
+            obstore.put(self._bucket, clean_path(path), local, chunk_size=_PART_BYTES)
 
     def download(self, path: str, local: Path) -> None:
         """See `Store`."""
@@ -168,7 +196,7 @@ class S3Store(Store):
         try:
             with self._asking("read", path):
                 try:
-                    blocks = obstore.get(self._bucket, clean_path(path)).stream(PART_BYTES)
+                    blocks = obstore.get(self._bucket, clean_path(path)).stream(_PART_BYTES)
                 except FileNotFoundError as error:
                     refuse_missing_bucket(error)
                     raise no_such_object(self.uri, path) from None
@@ -227,12 +255,12 @@ class S3Store(Store):
 
     def _send(self, local: Path, entry: FileEntry, path: str) -> None:
         with self._asking("write", path):
-            if entry.size <= PART_BYTES:
+            if entry.size <= _PART_BYTES:
                 data = b"".join(_as_listed(local, entry))
                 obstore.put(self._bucket, path, data, use_multipart=False)
             else:
                 # An upload whose source raises is aborted: the object never appears.
-                obstore.put(self._bucket, path, _as_listed(local, entry), chunk_size=PART_BYTES)
+                obstore.put(self._bucket, path, _as_listed(local, entry), chunk_size=_PART_BYTES)
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
@@ -291,7 +319,7 @@ def _as_listed(local: Path, entry: FileEntry) -> Iterator[bytes]:
     except FileNotFoundError:
         raise changed_file(local) from None
     with stream:
-        while block := stream.read(PART_BYTES):
+        while block := stream.read(_PART_BYTES):
             content.update(block)
             yield block
     if content.hexdigest() != entry.sha256:
