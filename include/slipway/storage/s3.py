@@ -56,6 +56,7 @@ _REQUEST_SECONDS = 600
 _PARALLEL_FILES = 8
 # S3 wants parts of 5 MiB at least; smaller files go in one request.
 _PART_BYTES = 8 << 20
+_PARALLEL_PARTS = 4  # of a file, each of them in memory
 _PIECE_BYTES = 32 << 20
 _READ_BYTES = 1 << 20
 _BEYOND_THE_END = "InvalidRange"
@@ -187,7 +188,13 @@ class S3Store(Store):
     def upload(self, local: Path, path: str) -> None:
         """See `Store`."""
         with self._asking("write", path):
-            obstore.put(self._bucket, clean_path(path), local, chunk_size=_PART_BYTES)
+            obstore.put(
+                self._bucket,
+                clean_path(path),
+                local,
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARALLEL_PARTS,
+            )
 
     def download(self, path: str, local: Path) -> None:
         """See `Store`."""
@@ -260,7 +267,13 @@ class S3Store(Store):
                 obstore.put(self._bucket, path, data, use_multipart=False)
             else:
                 # An upload whose source raises is aborted: the object never appears.
-                obstore.put(self._bucket, path, _as_listed(local, entry), chunk_size=_PART_BYTES)
+                obstore.put(
+                    self._bucket,
+                    path,
+                    _as_listed(local, entry),
+                    chunk_size=_PART_BYTES,
+                    max_concurrency=_PARALLEL_PARTS,
+                )
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
