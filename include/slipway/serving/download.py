@@ -15,16 +15,17 @@ from slipway.serving.layout import MANIFEST_NAME, Layout
 from slipway.storage.base import clean_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
     from slipway.content import FileEntry
     from slipway.serving.layout import Manifest
     from slipway.storage import Store
+    from slipway.storage.base import Piece
 
 _PARALLEL_FILES = 8
-_LARGE_BYTES = 8 << 20
+_PARALLEL_PIECES = 4
+_BLOCK_BYTES = 256 << 10
 _PARTIAL = ".partial"
 
 
@@ -76,11 +77,10 @@ def download_version(
     """
     lanes = _Lanes(store, manifest, staging, stop or threading.Event(), received)
     staging.mkdir(parents=True, exist_ok=True)
-    # One large file at a time: its parts come in parallel, and those of several would take memory.
-    large = [entry for entry in manifest.files if entry.size > _LARGE_BYTES]
-    small = [[entry] for entry in manifest.files if entry.size <= _LARGE_BYTES]
+    # The large ones first: the small ones then fill the other lanes.
+    entries = sorted(manifest.files, key=lambda entry: -entry.size)
     with ThreadPoolExecutor(_PARALLEL_FILES, "download") as pool:
-        tasks = [pool.submit(lanes.fetch, entries) for entries in (large, *small)]
+        tasks = [pool.submit(lanes.fetch, entry) for entry in entries]
     errors = [error for task in tasks if (error := task.exception()) is not None]
     if errors:
         raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
@@ -109,12 +109,8 @@ class _Lanes:
         self._received = received
         self._failed = threading.Event()
 
-    def fetch(self, entries: Iterable[FileEntry]) -> None:
-        """Puts files in place, one after the other, unless they are there."""
-        for entry in entries:
-            self._fetch(entry)
-
-    def _fetch(self, entry: FileEntry) -> None:
+    def fetch(self, entry: FileEntry) -> None:
+        """Puts one file in place, unless it is there."""
         # A manifest from elsewhere must not write outside the folder.
         target = self._staging / clean_path(entry.path)
         if is_whole(target, entry):
@@ -122,33 +118,65 @@ class _Lanes:
         partial = target.with_name(target.name + _PARTIAL)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as stream:
-                self._copy(entry, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
+            partial.write_bytes(b"")  # a killed attempt may have left more
+            self._copy(entry, partial)
+            sync(partial)
             partial.replace(target)
         except BaseException:
             self._failed.set()
             partial.unlink(missing_ok=True)
             raise
 
-    def _copy(self, entry: FileEntry, stream: BinaryIO) -> None:
+    def _copy(self, entry: FileEntry, partial: Path) -> None:
+        """Fills a file, and proves it by what it holds then."""
         path = f"{self._prefix}/{entry.path}"
+        pieces = self._store.read_pieces(path, entry.size)
+        ends = [*(piece.start for piece in pieces[1:]), entry.size]
         content, size = hashlib.sha256(), 0
-        for block in self._blocks(path):
-            content.update(block)
-            size += len(block)
-            if size > entry.size:
-                break
-            stream.write(block)
-            if self._received is not None:
-                self._received(len(block))
-        if size != entry.size or content.hexdigest() != entry.sha256:
+        with partial.open("rb", buffering=0) as written:
+            for end in self._write_all(pieces, ends, partial):
+                while size < end and (block := written.read(min(_BLOCK_BYTES, end - size))):
+                    content.update(block)
+                    size += len(block)
+        if partial.stat().st_size != entry.size or content.hexdigest() != entry.sha256:
             raise DamagedObject(f"{self._store.uri}/{path}")
 
-    def _blocks(self, path: str) -> Iterator[bytes | memoryview]:
+    def _write_all(
+        self, pieces: Sequence[Piece], ends: Sequence[int], partial: Path
+    ) -> Iterator[int]:
+        """Writes pieces, several at once; yields up to where the file is complete."""
+        if len(pieces) == 1:
+            self._write(pieces[0], ends[0], partial)
+            yield ends[0]
+            return
+        with ThreadPoolExecutor(_PARALLEL_PIECES, "piece") as pool:
+            tasks = [
+                pool.submit(self._write, piece, end, partial)
+                for piece, end in zip(pieces, ends, strict=True)
+            ]
+            try:
+                for task, end in zip(tasks, ends, strict=True):
+                    task.result()
+                    yield end
+            except BaseException:
+                self._failed.set()  # the other pieces end at their next block
+                raise
+
+    def _write(self, piece: Piece, end: int, partial: Path) -> None:
+        at = piece.start
+        with partial.open("r+b") as stream:
+            stream.seek(at)
+            for block in self._blocks(piece):
+                stream.write(block)
+                at += len(block)
+                if at > end:  # longer than listed: its size refuses it
+                    break
+                if self._received is not None:
+                    self._received(len(block))
+
+    def _blocks(self, piece: Piece) -> Iterator[bytes | memoryview]:
         if not self._is_over():
-            for block in self._store.read_blocks(path):
+            for block in piece.blocks():
                 if self._is_over():
                     break
                 yield block

@@ -70,6 +70,14 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an object: where it begins, and what reads its blocks as `Store.read_blocks`."""
+
+    start: int
+    blocks: Callable[[], Iterator[bytes | memoryview]]
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """The object that makes a placed folder exist: its path in the folder, and its bytes."""
 
@@ -113,11 +121,23 @@ class Store(ABC):
 
     @abstractmethod
     def read_blocks(self, path: str) -> Iterator[bytes | memoryview]:
-        """Reads an object block by block, in order; about 32 MiB of it are in memory at a time.
+        """Reads an object block by block, in order, a few MiB in memory at a time.
 
         Raises:
             TerminalError: There is no such object.
         """
+
+    def read_pieces(self, path: str, size: int) -> Sequence[Piece]:
+        """Cuts an object into pieces that may be read at the same time; nothing is asked yet.
+
+        An object of another size than the caller thinks yields another number of bytes.
+
+        Args:
+            path: Where.
+            size: In bytes, as the caller knows it.
+        """
+        del size
+        return [Piece(0, lambda: self.read_blocks(path))]
 
     @abstractmethod
     def put(

@@ -7,7 +7,6 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import obstore
@@ -18,11 +17,11 @@ from slipway.storage.base import (
     UNCHANGED,
     Commit,
     ObjectInfo,
+    Piece,
     PreconditionFailed,
     Store,
     StoredObject,
     Unchanged,
-    changed_file,
     clean_path,
     going,
     no_such_object,
@@ -30,7 +29,6 @@ from slipway.storage.base import (
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.s3_errors import refuse_missing_bucket, translated
 from slipway.storage.s3_login import login, wrong_setting
-from slipway.storage.s3_reading import PART_BYTES, read_parts
 from slipway.storage.s3_retries import (
     RETRIES,
     SENDING_SECONDS,
@@ -38,6 +36,7 @@ from slipway.storage.s3_retries import (
     patiently,
     timeouts,
 )
+from slipway.storage.s3_sending import PARALLEL_PARTS, PART_BYTES, send_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +48,9 @@ if TYPE_CHECKING:
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _PARALLEL_FILES = 8
+_PIECE_BYTES = 32 << 20
+_READ_BYTES = 1 << 20
+_BEYOND_THE_END = "InvalidRange"
 _SMALL_BYTES = 1 << 20
 
 
@@ -120,13 +122,38 @@ class S3Store(Store):
             return StoredObject(data, found.meta["e_tag"] or "")
 
     def read_blocks(self, path: str) -> Iterator[memoryview]:
-        """See `Store`. One request for each 8 MiB, several at once, all of the same object."""
+        """See `Store`."""
+        yield from self._stream(path, {})
+
+    def read_pieces(self, path: str, size: int) -> Sequence[Piece]:
+        """See `Store`. One request a piece."""
+
+        def piece(start: int) -> Piece:
+            # The last has no end: an object that is longer than its reader thinks must show.
+            part: tuple[int, int] | obstore.OffsetRange = (start, start + _PIECE_BYTES)
+            if start + _PIECE_BYTES >= size:
+                part = {"offset": start}
+            return Piece(start, lambda: self._stream(path, {"range": part}))
+
+        if size <= _PIECE_BYTES:
+            return super().read_pieces(path, size)
+        return [piece(start) for start in range(0, size, _PIECE_BYTES)]
+
+    def _stream(self, path: str, options: obstore.GetOptions) -> Iterator[memoryview]:
         with self._asking("read", path):
             try:
-                yield from read_parts(self._bucket, clean_path(path))
+                found = patiently(
+                    lambda: obstore.get(self._bucket, clean_path(path), options=options)
+                )
             except FileNotFoundError as error:
                 refuse_missing_bucket(error)
                 raise no_such_object(self.uri, path) from None
+            except exceptions.GenericError as error:
+                if _BEYOND_THE_END in str(error):
+                    return
+                raise
+            for block in found.stream(_READ_BYTES):
+                yield memoryview(block)
 
     def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None
@@ -172,7 +199,13 @@ class S3Store(Store):
     def upload(self, local: Path, path: str) -> None:
         """See `Store`."""
         with self._asking("write", path):
-            obstore.put(self._uploads, clean_path(path), local, chunk_size=PART_BYTES)
+            obstore.put(
+                self._uploads,
+                clean_path(path),
+                local,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARALLEL_PARTS,
+            )
 
     def download(self, path: str, local: Path) -> None:
         """See `Store`."""
@@ -242,22 +275,7 @@ class S3Store(Store):
         self, local: Path, entry: FileEntry, path: str, progress: Callable[[int], None] | None
     ) -> None:
         with self._asking("write", path):
-            if entry.size <= PART_BYTES:
-                data = b"".join(_as_listed(local, entry))
-                patiently(lambda: obstore.put(self._uploads, path, data, use_multipart=False))
-                if progress is not None:
-                    progress(entry.size)
-            else:
-                told = _Furthest(progress)
-                # An upload whose source raises is aborted: the object never appears.
-                patiently(
-                    lambda: obstore.put(
-                        self._uploads,
-                        path,
-                        _as_listed(local, entry, told.attempt()),
-                        chunk_size=PART_BYTES,
-                    )
-                )
+            send_file(self._uploads, path, local, entry, progress)
 
     @contextmanager
     def _asking(self, action: str, path: str) -> Iterator[None]:
@@ -281,46 +299,3 @@ def _connect(bucket: str, prefix: str, who: Login, silence_seconds: float) -> st
         retry_config=RETRIES,
         credential_provider=who.provider,
     )
-
-
-class _Furthest:
-    """Tells how far a file has got, however often its upload begins anew."""
-
-    def __init__(self, progress: Callable[[int], None] | None) -> None:
-        self._progress = progress
-        self._told = 0
-
-    def attempt(self) -> Callable[[int], None]:
-        """What counts one attempt's bytes."""
-        sent = 0
-
-        def count(size: int) -> None:
-            nonlocal sent
-            sent += size
-            if self._progress is not None and sent > self._told:
-                self._progress(sent - self._told)
-                self._told = sent
-
-        return count
-
-
-def _as_listed(
-    local: Path, entry: FileEntry, progress: Callable[[int], None] | None = None
-) -> Iterator[bytes]:
-    """Yields a file's blocks; raises at its end if it is not the content that was listed.
-
-    Progress is told of a block when the next is asked for: then the client has taken it.
-    """
-    content = sha256()
-    try:
-        stream = local.open("rb")
-    except FileNotFoundError:
-        raise changed_file(local) from None
-    with stream:
-        while block := stream.read(PART_BYTES):
-            content.update(block)
-            yield block
-            if progress is not None:
-                progress(len(block))
-    if content.hexdigest() != entry.sha256:
-        raise changed_file(local)

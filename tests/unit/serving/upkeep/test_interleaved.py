@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import TerminalError, TransientError
-from slipway.serving import ledger as ledger_module
+from slipway.serving import ledger_changes
 from slipway.serving.channels import clear_channel, move_channel, read_channel
 from slipway.serving.layout import find_manifest, parse_version
 from slipway.serving.ledger_changes import read_ledger
@@ -37,7 +37,7 @@ VERSIONS = 4
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "_LONGEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(ledger_changes, "_LONGEST_PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
