@@ -58,7 +58,7 @@ _PARALLEL_FILES = 8
 _PART_BYTES = 8 << 20
 _PARALLEL_PARTS = 4  # of a file, each of them in memory
 _PIECE_BYTES = 32 << 20
-_READ_BYTES = 1 << 20
+_READ_BYTES = 256 << 10
 _BEYOND_THE_END = "InvalidRange"
 
 
