@@ -133,11 +133,13 @@ class _Lanes:
         pieces = self._store.read_pieces(path, entry.size)
         ends = [*(piece.start for piece in pieces[1:]), entry.size]
         content, size = hashlib.sha256(), 0
+        # One buffer for the whole file: new ones would cost more than the digest.
+        buffer = memoryview(bytearray(min(_BLOCK_BYTES, entry.size)))
         with partial.open("rb", buffering=0) as written:
             for end in self._write_all(pieces, ends, partial):
-                while size < end and (block := written.read(min(_BLOCK_BYTES, end - size))):
-                    content.update(block)
-                    size += len(block)
+                while size < end and (count := written.readinto(buffer[: end - size])):
+                    content.update(buffer[:count])
+                    size += count
         if partial.stat().st_size != entry.size or content.hexdigest() != entry.sha256:
             raise DamagedObject(f"{self._store.uri}/{path}")
 
