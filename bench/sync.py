@@ -120,8 +120,7 @@ def peer(program: str, variable: str) -> str | None:
     found = os.environ.get(variable) or shutil.which(program)
     if found:
         return found
-    installed = PEERS / "bin" / program
-    if not installed.exists():
+    if _installed(program) is None:
         uv = str(Path(sys.executable).with_name("uv"))
         console.print(f"installing {' and '.join(PACKAGES)} into {PEERS.relative_to(ROOT)}")
         for command in (
@@ -134,7 +133,14 @@ def peer(program: str, variable: str) -> str | None:
                 console.print(f"[red]{program} cannot be installed, so nothing is compared:[/]")
                 console.print(*reason, highlight=False)
                 return None
-    return str(installed)
+    return _installed(program)
+
+
+def _installed(program: str) -> str | None:
+    """Its own binary if its package brings one: what pip puts into bin/ starts Python first."""
+    binary = next(PEERS.glob(f"lib/*/site-packages/{program}/bin/{program}"), None)
+    script = PEERS / "bin" / program
+    return str(binary or script) if script.exists() else None
 
 
 def contenders(endpoint: str) -> dict[str, Commands]:
