@@ -23,12 +23,19 @@ class LedgerEntry(BaseModel):
 
     "allocated" has a number and perhaps files; "published" has had a manifest; "removed" never
     comes back.
+
+    Attributes:
+        digest: Of its content.
+        state: See above.
+        by_hand: Whether it is being adopted: then its files are a person's, and stay whatever
+            becomes of the adoption.
     """
 
     model_config = ConfigDict(frozen=True)
 
     digest: str
     state: VersionState
+    by_hand: bool = False
 
 
 class Move(BaseModel):
@@ -82,9 +89,9 @@ class Ledger(BaseModel):
         number = next(n for n in itertools.count(self.next_version) if n not in taken)
         return self.bound(number, digest)
 
-    def bound(self, version: int, digest: str) -> Ledger:
+    def bound(self, version: int, digest: str, *, by_hand: bool = False) -> Ledger:
         """This ledger with a number of the caller's choice bound to the content."""
-        entry = LedgerEntry(digest=digest, state="allocated")
+        entry = LedgerEntry(digest=digest, state="allocated", by_hand=by_hand)
         return self.model_copy(
             update={
                 "generation": self.generation + 1,
@@ -92,6 +99,11 @@ class Ledger(BaseModel):
                 "versions": {**self.versions, version: entry},
             }
         )
+
+    def released(self, version: int) -> Ledger:
+        """This ledger without a number: it is bound to nothing, and still never given out."""
+        kept = {number: entry for number, entry in self.versions.items() if number != version}
+        return self.model_copy(update={"generation": self.generation + 1, "versions": kept})
 
     def marked(self, version: int, state: VersionState) -> Ledger:
         """This ledger with a version in another state."""

@@ -121,8 +121,18 @@ def mark(
     return entry is not None and entry.state == state
 
 
-def bind(store: Store, model: str, version: int, digest: str) -> LedgerEntry:
+def bind(
+    store: Store, model: str, version: int, digest: str, *, by_hand: bool = False
+) -> LedgerEntry:
     """Binds a number that a folder bears already to its content, unless it is bound.
+
+    Args:
+        store: Open at the base URI.
+        model: The model's name.
+        version: The number.
+        digest: Of the folder's content.
+        by_hand: Whether a person copied the folder in: then retention never removes it before it
+            is published.
 
     Returns:
         What the number is bound to now: it is the caller's content only if the digest says so.
@@ -130,12 +140,28 @@ def bind(store: Store, model: str, version: int, digest: str) -> LedgerEntry:
     Raises:
         TransientError: Too many others wrote at the same time.
     """
-    ledger = change_ledger(
-        store,
-        model,
-        lambda ledger: ledger if version in ledger.versions else ledger.bound(version, digest),
-    )
-    return ledger.versions[version]
+
+    def change(ledger: Ledger) -> Ledger:
+        if version in ledger.versions:
+            return ledger
+        return ledger.bound(version, digest, by_hand=by_hand)
+
+    return change_ledger(store, model, change).versions[version]
+
+
+def release(store: Store, model: str, version: int, digest: str) -> None:
+    """Takes back a binding by hand that came to nothing.
+
+    Raises:
+        TransientError: Too many others wrote at the same time.
+    """
+
+    def change(ledger: Ledger) -> Ledger:
+        entry = ledger.versions.get(version)
+        ours = entry is not None and entry.by_hand and entry.digest == digest
+        return ledger.released(version) if ours else ledger
+
+    change_ledger(store, model, change)
 
 
 def reprieve(store: Store, model: str, version: int, state: VersionState) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,8 @@ from slipway.serving.download import download_version
 from slipway.serving.layout import Layout, resolve
 from slipway.serving.ledger_changes import mark, read_ledger
 from slipway.serving.sync.disk import LocalVersions
-from slipway.serving.sync.follower import Policy
+from slipway.serving.sync.follower import Follower, Policy
+from slipway.serving.sync.metrics import Metrics
 from support.following import MODEL, following, publish_model
 from support.http import answering
 from support.models import write_model
@@ -92,16 +94,30 @@ def test_what_the_server_uses_is_not_deleted(store: Store, tmp_path: Path):
             publish_seed(store, tmp_path, 2)
             assert made.poll()
             assert made.versions == {1, 2}
-            pages["/v1/models/digits"] = (500, b"")
-            assert not made.poll()
-            assert made.metrics.value("server") == 1
-            assert made.versions == {1, 2}
+            for refusals, code in enumerate((500, 404), start=1):
+                pages["/v1/models/digits"] = (code, b"")
+                assert not made.poll()
+                assert made.metrics.value("server") == refusals
+                assert made.versions == {1, 2}
             status["model_version_status"][0]["state"] = "END"
             pages["/v1/models/digits"] = (200, json.dumps(status).encode())
             before = store.requests
             assert made.poll()
             assert made.versions == {2}
             assert store.requests - before == 1
+
+
+def test_a_folder_with_versions_of_another_model_is_refused(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    with following(store, tmp_path / "served") as made:
+        made.poll()
+    disk = LocalVersions(tmp_path / "served")
+    try:
+        with pytest.raises(TerminalError, match="holds versions of digits, not of letters"):
+            Follower(store, "letters", disk, Policy(), Metrics(), threading.Event())
+    finally:
+        disk.close()
+    assert (tmp_path / "served" / "1").is_dir()
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "longer", "missing"])

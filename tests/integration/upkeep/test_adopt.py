@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,10 +12,12 @@ from slipway.serving.ledger_changes import allocate, read_ledger
 from slipway.serving.publish import publish
 from slipway.serving.upkeep.adopt import ADOPTED, adopt
 from slipway.serving.upkeep.fsck import check
-from support.hand_made import MODEL, copy_by_hand, publish_some
+from slipway.serving.upkeep.gc import collect
+from support.hand_made import MODEL, copy_by_hand, publish_some, tomorrow
 from support.models import write_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from slipway.storage import Store
@@ -92,6 +94,52 @@ def test_files_that_change_meanwhile_are_refused(store: Store):
         adopt(store, MODEL, 7, progress=spoil)
     assert store.get(LAYOUT.manifest(7)) is None
     assert read_ledger(store, MODEL).versions == {}
+
+
+def before_the_manifest(
+    store: Store, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]
+) -> None:
+    """Lets something happen once, between the binding of the number and the manifest."""
+    put = store.put
+
+    def watched(path: str, data: bytes, **conditions: Any) -> str:
+        if path == LAYOUT.manifest(7):
+            monkeypatch.undo()
+            happens()
+        return put(path, data, **conditions)
+
+    monkeypatch.setattr(store, "put", watched)
+
+
+@pytest.mark.usefixtures("folder")
+def test_retention_never_takes_a_folder_whose_adoption_was_killed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    before_the_manifest(store, monkeypatch, die)
+    with pytest.raises(KeyboardInterrupt):
+        adopt(store, MODEL, 7)
+    before = store.list(f"{MODEL}/7")
+    assert collect(store, MODEL, 1, now=tomorrow()).removed == ()
+    assert store.list(f"{MODEL}/7") == before
+    assert not adopt(store, MODEL, 7).already_adopted
+    assert check(store, MODEL, deep=True).findings == ()
+
+
+@pytest.mark.usefixtures("folder")
+def test_files_that_changed_during_an_adoption_can_be_adopted_as_they_are_then(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    def spoil() -> None:
+        store.put(f"{MODEL}/7/assets/vocabulary.txt", b"other")
+
+    before_the_manifest(store, monkeypatch, spoil)
+    with pytest.raises(TerminalError, match=r"vocabulary\.txt changed while"):
+        adopt(store, MODEL, 7)
+    assert adopt(store, MODEL, 7).manifest.version == 7
+    assert check(store, MODEL, deep=True).findings == ()
 
 
 def test_a_published_version_needs_no_adoption(store: Store, tmp_path: Path):

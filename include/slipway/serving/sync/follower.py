@@ -78,6 +78,9 @@ class Follower:
 
     Attributes:
         failures: What stands in the way now, by version; 0 for what is about no version.
+
+    Raises:
+        TerminalError: The folder holds versions of another model.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Follower:
         self._policy = policy
         self._metrics = metrics
         self._stop = stop
+        _refuse_others(model, disk)
         self._known: _Known | None = None
         self._troubles = Troubles(policy.interval)
         self._prune_later = False
@@ -289,4 +293,14 @@ class Follower:
             newest_version=max(ready, default=0),
             pending_versions=sum(1 for version in self.failures if version),
             free_bytes=self._disk.free_bytes(),
+        )
+
+
+def _refuse_others(model: str, disk: LocalVersions) -> None:
+    others = sorted({found.model for found in disk.ready.values()} - {model})
+    if others:
+        raise TerminalError(
+            f"{disk.folder} holds versions of {', '.join(others)}, not of {model}.",
+            hint="Give each model a folder of its own.",
+            subject=str(disk.folder),
         )

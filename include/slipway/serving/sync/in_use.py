@@ -8,7 +8,6 @@ from slipway.serving.layout import parse_version
 _SECONDS = 5.0
 # TensorFlow Serving forgets nothing: a version that it has unloaded stays listed as END.
 _UNUSED = "END"
-_NOT_FOUND = 404
 
 
 def versions_in_use(status_url: str) -> frozenset[int]:
@@ -24,8 +23,6 @@ def versions_in_use(status_url: str) -> frozenset[int]:
 
     try:
         answer = httpx.get(status_url, timeout=_SECONDS, trust_env=False)
-        if answer.status_code == _NOT_FOUND:  # the server knows no version of this model
-            return frozenset()
         answer.raise_for_status()
         statuses = answer.json()["model_version_status"]
         found = {

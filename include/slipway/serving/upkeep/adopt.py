@@ -20,7 +20,7 @@ from slipway.serving.layout import (
     Technique,
     find_manifest,
 )
-from slipway.serving.ledger_changes import bind, mark, read_ledger
+from slipway.serving.ledger_changes import bind, mark, read_ledger, release
 from slipway.storage import PreconditionFailed
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def adopt(
     _free_for(store, manifest)
     if dry_run:
         return Adopted(manifest, dry_run=True)
-    bound = bind(store, model, version, manifest.digest)
+    bound = bind(store, model, version, manifest.digest, by_hand=True)
     if bound.digest != manifest.digest or bound.state == "removed":
         raise _taken(manifest)
     return _commit(store, manifest, objects)
@@ -234,6 +234,7 @@ def _commit(store: Store, manifest: Manifest, objects: Sequence[ObjectInfo]) -> 
         _unchanged(store, layout.version_prefix(manifest.version), objects)
     except TerminalError:
         store.delete(layout.manifest(manifest.version))
+        release(store, manifest.model, manifest.version, manifest.digest)
         raise
     mark(store, manifest.model, manifest.version, "published")
     return Adopted(manifest)

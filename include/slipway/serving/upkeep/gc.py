@@ -186,7 +186,12 @@ class _Plan:
         state = self._state(folder.version)
         if state == "removed":
             return folder.manifest is not None and folder.version in self._found.pointed_to
-        return folder.is_committed or state != "allocated"
+        return folder.is_committed or state != "allocated" or self._is_by_hand(folder.version)
+
+    def _is_by_hand(self, version: int) -> bool:
+        ledger = self._found.ledger
+        entry = ledger.versions.get(version) if ledger else None
+        return entry is not None and entry.by_hand
 
     def _must_stay(self, version: int) -> bool:
         foreign = self._state(version) is None
