@@ -21,7 +21,7 @@ from slipway.serving.upkeep.survey import PROBES, newest, staged_for, survey
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from slipway.serving.ledger import VersionState
+    from slipway.serving.ledger import LedgerEntry, VersionState
     from slipway.serving.upkeep.survey import Folder, Survey
     from slipway.storage import ObjectInfo, Store
 
@@ -176,22 +176,21 @@ class _Plan:
         for info in probes:
             self._by_age(_removal("probe", [info], _DIED), [info])
 
-    def _state(self, version: int) -> VersionState | None:
+    def _entry(self, version: int) -> LedgerEntry | None:
         ledger = self._found.ledger
-        entry = ledger.versions.get(version) if ledger else None
+        return ledger.versions.get(version) if ledger else None
+
+    def _state(self, version: int) -> VersionState | None:
+        entry = self._entry(version)
         return entry.state if entry else None
 
     def _lives(self, folder: Folder) -> bool:
         """Whether a folder is a version, or something that only a person may decide on."""
-        state = self._state(folder.version)
-        if state == "removed":
+        entry = self._entry(folder.version)
+        if entry is not None and entry.state == "removed":
             return folder.manifest is not None and folder.version in self._found.pointed_to
-        return folder.is_committed or state != "allocated" or self._is_by_hand(folder.version)
-
-    def _is_by_hand(self, version: int) -> bool:
-        ledger = self._found.ledger
-        entry = ledger.versions.get(version) if ledger else None
-        return entry is not None and entry.by_hand
+        publishing = entry is not None and entry.state == "allocated" and not entry.by_hand
+        return folder.is_committed or not publishing
 
     def _must_stay(self, version: int) -> bool:
         foreign = self._state(version) is None
