@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from slipway.content import file_digest
 from slipway.errors import TerminalError
+from slipway.serving.flushing import Flusher, sync
 from slipway.serving.layout import MANIFEST_NAME, Layout
 from slipway.storage.base import clean_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from slipway.content import FileEntry
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from slipway.storage.base import Piece
 
 _PARALLEL_FILES = 8
-_PARALLEL_PIECES = 4
-_BLOCK_BYTES = 256 << 10
+_PIECES_IN_MEMORY = 5  # of a store's piece size each, of all files together
+_FLUSH_BYTES = 16 << 20
+_LOOK_SECONDS = 0.5
 _PARTIAL = ".partial"
 
 
@@ -79,11 +82,7 @@ def download_version(
     staging.mkdir(parents=True, exist_ok=True)
     # The large ones first: the small ones then fill the other lanes.
     entries = sorted(manifest.files, key=lambda entry: -entry.size)
-    with ThreadPoolExecutor(_PARALLEL_FILES, "download") as pool:
-        tasks = [pool.submit(lanes.fetch, entry) for entry in entries]
-    errors = [error for task in tasks if (error := task.exception()) is not None]
-    if errors:
-        raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
+    lanes.fetch_all(entries)
     _keep_only(staging, manifest)
     marker = staging / MANIFEST_NAME
     marker.write_bytes(manifest.to_bytes())
@@ -108,85 +107,96 @@ class _Lanes:
         self._stop = stop
         self._received = received
         self._failed = threading.Event()
+        self._flusher = Flusher()
+        self._pool = ThreadPoolExecutor(_PIECES_IN_MEMORY, "piece")
+        self._room = threading.Semaphore(_PIECES_IN_MEMORY)
 
-    def fetch(self, entry: FileEntry) -> None:
+    def fetch_all(self, entries: Sequence[FileEntry]) -> None:
+        """Puts files in place and makes them durable.
+
+        Raises:
+            Exception: The first failure that made the others stop.
+        """
+        # A failed disk write also ends the flusher's thread; what failed first is told.
+        with self._flusher, self._pool, ThreadPoolExecutor(_PARALLEL_FILES, "download") as files:
+            tasks = [files.submit(self._fetch, entry) for entry in entries]
+            errors = [error for task in tasks if (error := task.exception()) is not None]
+            if errors:
+                raise next((each for each in errors if not isinstance(each, Stopped)), errors[0])
+
+    def _fetch(self, entry: FileEntry) -> None:
         """Puts one file in place, unless it is there."""
         # A manifest from elsewhere must not write outside the folder.
         target = self._staging / clean_path(entry.path)
-        if is_whole(target, entry):
-            return
-        partial = target.with_name(target.name + _PARTIAL)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(b"")  # a killed attempt may have left more
-            self._copy(entry, partial)
-            sync(partial)
-            partial.replace(target)
-        except BaseException:
-            self._failed.set()
-            partial.unlink(missing_ok=True)
-            raise
+        if not is_whole(target, entry):
+            partial = target.with_name(target.name + _PARTIAL)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._copy(entry, partial)
+                partial.replace(target)
+            except BaseException:
+                self._failed.set()
+                partial.unlink(missing_ok=True)
+                raise
+        self._flusher.add(target)
 
     def _copy(self, entry: FileEntry, partial: Path) -> None:
-        """Fills a file, and proves it by what it holds then."""
+        """Fills a file; what it was filled with must be what is listed."""
         path = f"{self._prefix}/{entry.path}"
-        pieces = self._store.read_pieces(path, entry.size)
-        ends = [*(piece.start for piece in pieces[1:]), entry.size]
-        content, size = hashlib.sha256(), 0
-        # One buffer for the whole file: new ones would cost more than the digest.
-        buffer = memoryview(bytearray(min(_BLOCK_BYTES, entry.size)))
-        with partial.open("rb", buffering=0) as written:
-            for end in self._write_all(pieces, ends, partial):
-                while size < end and (count := written.readinto(buffer[: end - size])):
-                    content.update(buffer[:count])
-                    size += count
-        if partial.stat().st_size != entry.size or content.hexdigest() != entry.sha256:
-            raise DamagedObject(f"{self._store.uri}/{path}")
-
-    def _write_all(
-        self, pieces: Sequence[Piece], ends: Sequence[int], partial: Path
-    ) -> Iterator[int]:
-        """Writes pieces, several at once; yields up to where the file is complete."""
-        if len(pieces) == 1:
-            self._write(pieces[0], ends[0], partial)
-            yield ends[0]
-            return
-        with ThreadPoolExecutor(_PARALLEL_PIECES, "piece") as pool:
-            tasks = [
-                pool.submit(self._write, piece, end, partial)
-                for piece, end in zip(pieces, ends, strict=True)
-            ]
-            try:
-                for task, end in zip(tasks, ends, strict=True):
-                    task.result()
-                    yield end
-            except BaseException:
-                self._failed.set()  # the other pieces end at their next block
-                raise
-
-    def _write(self, piece: Piece, end: int, partial: Path) -> None:
-        at = piece.start
-        with partial.open("r+b") as stream:
-            stream.seek(at)
-            for block in self._blocks(piece):
+        content, size, unflushed = hashlib.sha256(), 0, 0
+        with partial.open("wb") as stream:
+            for block in self._in_order(self._store.read_pieces(path, entry.size), entry.size):
                 stream.write(block)
-                at += len(block)
-                if at > end:  # longer than listed: its size refuses it
-                    break
+                content.update(block)
+                size += len(block)
+                unflushed += len(block)
                 if self._received is not None:
                     self._received(len(block))
+                if unflushed >= _FLUSH_BYTES:
+                    self._flusher.add(stream)
+                    unflushed = 0
+        if size != entry.size or content.hexdigest() != entry.sha256:
+            raise DamagedObject(f"{self._store.uri}/{path}")
 
-    def _blocks(self, piece: Piece) -> Iterator[bytes | memoryview]:
-        if not self._is_over():
-            for block in piece.blocks():
-                if self._is_over():
-                    break
-                yield block
-        if self._is_over():
+    def _in_order(self, pieces: Sequence[Piece], size: int) -> Iterator[bytes | memoryview]:
+        """The blocks of a file; of a large one several pieces are on their way at once."""
+        if len(pieces) == 1:
+            yield from self._blocks(pieces[0], size)
+            return
+        ends = [*(piece.start for piece in pieces[1:]), size]
+        waiting = deque(zip(pieces, ends, strict=True))
+        coming: deque[Future[Sequence[bytes | memoryview]]] = deque()
+        while waiting or coming:
+            # Other large files want memory, too: each gets on with one piece at least.
+            while waiting and self._may_begin(wait=not coming):
+                piece, end = waiting.popleft()
+                coming.append(self._pool.submit(self._whole, piece, end - piece.start))
+            yield from coming.popleft().result()
+            self._room.release()
+
+    def _may_begin(self, *, wait: bool) -> bool:
+        while not self._room.acquire(timeout=_LOOK_SECONDS if wait else 0):
+            if not wait:
+                return False
+            self._end_if_over()
+        return True
+
+    def _whole(self, piece: Piece, size: int) -> Sequence[bytes | memoryview]:
+        return list(self._blocks(piece, size))
+
+    def _blocks(self, piece: Piece, size: int) -> Iterator[bytes | memoryview]:
+        """The blocks of a piece, up to the one with which it is longer than listed."""
+        self._end_if_over()
+        for block in piece.blocks():
+            self._end_if_over()
+            yield block
+            size -= len(block)
+            if size < 0:
+                return
+
+    def _end_if_over(self) -> None:
+        if self._stop.is_set() or self._failed.is_set():
             raise Stopped
-
-    def _is_over(self) -> bool:
-        return self._stop.is_set() or self._failed.is_set()
 
 
 def find_damage(folder: Path, manifest: Manifest) -> str | None:
@@ -200,15 +210,6 @@ def is_whole(file: Path, entry: FileEntry) -> bool:
     if not file.is_file() or file.stat().st_size != entry.size:
         return False
     return file_digest(file) == entry.sha256
-
-
-def sync(path: Path) -> None:
-    """Makes a file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _keep_only(staging: Path, manifest: Manifest) -> None:

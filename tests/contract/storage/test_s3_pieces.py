@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slipway.local.s3_server import S3Server
     from slipway.storage import Store
 
-PIECE = 32 << 20
+PIECE = 8 << 20
 SIZES = [0, 1, PIECE, PIECE + 1, 3 * PIECE - 1]
 
 

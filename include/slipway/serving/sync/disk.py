@@ -8,7 +8,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError, TerminalError
-from slipway.serving.download import find_damage, sync
+from slipway.serving.download import find_damage
+from slipway.serving.flushing import sync
 from slipway.serving.layout import MANIFEST_NAME, parse_manifest, parse_version
 
 if TYPE_CHECKING:
