@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from slipway.content import file_digest
 from slipway.errors import TerminalError
-from slipway.serving.flushing import Flusher, sync
+from slipway.serving.flushing import Flusher
 from slipway.serving.layout import MANIFEST_NAME, Layout
 from slipway.storage.base import clean_path
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PARALLEL_FILES = 8
 _PIECES_IN_MEMORY = 5  # of a store's piece size each, of all files together
-_FLUSH_BYTES = 16 << 20
+_FLUSH_BYTES = 32 << 20
 _LOOK_SECONDS = 0.5
 _PARTIAL = ".partial"
 
@@ -82,12 +82,13 @@ def download_version(
     staging.mkdir(parents=True, exist_ok=True)
     # The large ones first: the small ones then fill the other lanes.
     entries = sorted(manifest.files, key=lambda entry: -entry.size)
-    lanes.fetch_all(entries)
-    _keep_only(staging, manifest)
-    marker = staging / MANIFEST_NAME
-    marker.write_bytes(manifest.to_bytes())
-    for path in (marker, *(folder for folder in staging.rglob("*") if folder.is_dir()), staging):
-        sync(path)
+    with lanes.flusher:
+        lanes.fetch_all(entries)
+        _keep_only(staging, manifest)
+        marker = staging / MANIFEST_NAME
+        marker.write_bytes(manifest.to_bytes())
+        for path in (*staging.rglob("*"), staging):
+            lanes.flusher.add(path)
 
 
 class _Lanes:
@@ -107,22 +108,21 @@ class _Lanes:
         self._stop = stop
         self._received = received
         self._failed = threading.Event()
-        self._flusher = Flusher()
+        self.flusher = Flusher()
         self._pool = ThreadPoolExecutor(_PIECES_IN_MEMORY, "piece")
         self._room = threading.Semaphore(_PIECES_IN_MEMORY)
 
     def fetch_all(self, entries: Sequence[FileEntry]) -> None:
-        """Puts files in place and makes them durable.
+        """Puts files in place, and has them made durable.
 
         Raises:
             Exception: The first failure that made the others stop.
         """
-        # A failed disk write also ends the flusher's thread; what failed first is told.
-        with self._flusher, self._pool, ThreadPoolExecutor(_PARALLEL_FILES, "download") as files:
+        with self._pool, ThreadPoolExecutor(_PARALLEL_FILES, "download") as files:
             tasks = [files.submit(self._fetch, entry) for entry in entries]
             errors = [error for task in tasks if (error := task.exception()) is not None]
-            if errors:
-                raise next((each for each in errors if not isinstance(each, Stopped)), errors[0])
+        if errors:
+            raise next((each for each in errors if not isinstance(each, Stopped)), errors[0])
 
     def _fetch(self, entry: FileEntry) -> None:
         """Puts one file in place, unless it is there."""
@@ -138,7 +138,6 @@ class _Lanes:
                 self._failed.set()
                 partial.unlink(missing_ok=True)
                 raise
-        self._flusher.add(target)
 
     def _copy(self, entry: FileEntry, partial: Path) -> None:
         """Fills a file; what it was filled with must be what is listed."""
@@ -153,7 +152,7 @@ class _Lanes:
                 if self._received is not None:
                     self._received(len(block))
                 if unflushed >= _FLUSH_BYTES:
-                    self._flusher.add(stream)
+                    self.flusher.add(stream)
                     unflushed = 0
         if size != entry.size or content.hexdigest() != entry.sha256:
             raise DamagedObject(f"{self._store.uri}/{path}")
