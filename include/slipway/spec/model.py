@@ -87,6 +87,13 @@ class ModelSpec(SpecModel):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _strategy_has_a_cluster(self) -> ModelSpec:
+        if self.rollout.strategy != "in_place" and self.serve.kubernetes is None:
+            msg = f"rollout.strategy: {self.rollout.strategy} needs serve.kubernetes"
+            raise ValueError(msg)
+        return self
+
     def chain_problems(self) -> list[tuple[str, str]]:
         """What is wrong with the variants' chains: pairs of field path and message."""
         return chain_problems(self.variants, trained=self.saved_model is None)

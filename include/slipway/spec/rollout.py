@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from slipway.spec.base import Name, Ratio, SpecModel
+from slipway.spec.kubernetes import DnsLabel, KubernetesSpec
 
 
 class PublishSpec(SpecModel):
@@ -57,6 +58,9 @@ class ServeSpec(SpecModel):
     )
     available_within_seconds: PositiveFloat = Field(
         60.0, description="How long a server may take to make a version AVAILABLE."
+    )
+    kubernetes: KubernetesSpec | None = Field(
+        None, description="Run the server on Kubernetes; null: the server of `connection`."
     )
 
 
@@ -151,13 +155,57 @@ class HealthPolicy(SpecModel):
         return self
 
 
+class CanaryStep(SpecModel):
+    """A share of the traffic that the canary gets until it is judged healthy again."""
+
+    share: float = Field(gt=0, lt=1, description="Share of all requests, between 0 and 1.")
+    approval: bool = Field(False, description="Whether a person must approve before this step.")
+
+
+class CanarySpec(SpecModel):
+    """How a canary takes over, step by step."""
+
+    steps: tuple[CanaryStep, ...] = Field(
+        (CanaryStep(share=0.1), CanaryStep(share=0.5)),
+        min_length=1,
+        description="Shares, each larger than the one before; promotion follows the last.",
+    )
+    routing: Literal["replicas", "gateway", "istio"] = Field(
+        "replicas",
+        description="replicas: by the number of pods behind one Service; gateway: by weights of an "
+        "HTTPRoute of the Gateway API; istio: by weights of a VirtualService.",
+    )
+    route: DnsLabel | None = Field(
+        None, description="The HTTPRoute or VirtualService, which must exist; for its weights."
+    )
+
+    @model_validator(mode="after")
+    def _grows(self) -> CanarySpec:
+        shares = [step.share for step in self.steps]
+        if shares != sorted(set(shares)):
+            msg = "each step's share must be larger than the one before"
+            raise ValueError(msg)
+        if (self.route is None) != (self.routing == "replicas"):
+            msg = "route names the HTTPRoute or VirtualService of routing gateway or istio"
+            raise ValueError(msg)
+        return self
+
+
 class RolloutSpec(SpecModel):
     """How a published version takes over."""
 
-    strategy: Literal["in_place"] = Field(
+    strategy: Literal["in_place", "canary", "blue_green"] = Field(
         "in_place",
         description="in_place: the running server loads the version beside stable under the label "
-        "canary, and the label stable moves when it is proven.",
+        "canary, and the label stable moves when it is proven. On Kubernetes also canary: pods of "
+        "its own and a growing share of the traffic; blue_green: pods of its own, all traffic at "
+        "once when it is proven.",
+    )
+    canary: CanarySpec = Field(
+        default_factory=CanarySpec, description="The steps of the strategy canary."
+    )
+    approval: bool = Field(
+        False, description="Whether a person must approve the promotion, in Airflow."
     )
     probe: ProbeSpec = Field(default_factory=ProbeSpec, description="Requests sent to the canary.")
     health: HealthPolicy = Field(description="When the canary counts as proven.")
