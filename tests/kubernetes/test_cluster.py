@@ -18,15 +18,28 @@ from support.kubernetes.cluster import until
 from support.kubernetes.machine import cgroup_hierarchies
 from support.kubernetes.own import OwnCluster
 from support.kubernetes.places import CACHE_VARIABLE, cache_folder
-from support.kubernetes.pods import container, node_port_service, until_ready, web_server
+from support.kubernetes.pods import (
+    container,
+    node_port_service,
+    pod_log,
+    until_ended,
+    until_ready,
+    web_server,
+)
 
 if TYPE_CHECKING:
     from support.kubernetes.cluster import Cluster
 
 _START_AND_WAIT = """
 import time
+from kubernetes import client
 from support.kubernetes.own import own_cluster
+from support.kubernetes.pods import until_ready, web_server
 with own_cluster(lambda line: None) as cluster:
+    namespace = cluster.namespace("web")
+    pod = web_server(cluster.runtime_image, "web")
+    client.CoreV1Api(cluster.api).create_namespaced_pod(namespace, pod)
+    until_ready(cluster, namespace, "web")
     print(cluster.slot.number, cluster._machine.pid, flush=True)
     time.sleep(600)
 """
@@ -69,11 +82,7 @@ def test_a_pod_serves_over_its_service_by_cluster_address_and_by_node_port(
     ):
         until(lambda url=url: _answers(url), f"{url} answers")
         assert "include" in _get(url).text
-    log = until(
-        lambda: client.CoreV1Api(cluster.api).read_namespaced_pod_log(pod.metadata.name, namespace),
-        "the pod has a log",
-    )
-    assert '"GET / HTTP/1.1" 200' in log
+    assert '"GET / HTTP/1.1" 200' in pod_log(cluster, namespace, pod.metadata.name)
 
 
 def test_a_pod_reaches_a_server_of_the_tests_and_the_api(cluster: Cluster) -> None:
@@ -94,18 +103,9 @@ def test_a_pod_reaches_a_server_of_the_tests_and_the_api(cluster: Cluster) -> No
         once = container(cluster.runtime_image, ["python3", "-c", script])
         spec = {"restartPolicy": "Never", "containers": [once]}
         core.create_namespaced_pod(namespace, {"metadata": {"name": "reach"}, "spec": spec})
-        phase = until(
-            lambda: _ended_phase(core.read_namespaced_pod("reach", namespace)), "the pod ends"
-        )
+        until_ended(cluster, namespace, "reach")
         server.shutdown()
-    assert (phase, core.read_namespaced_pod_log("reach", namespace).split()) == (
-        "Succeeded",
-        ["200", "200"],
-    )
-
-
-def _ended_phase(pod: Any) -> str | None:
-    return pod.status.phase if pod.status.phase in {"Succeeded", "Failed"} else None
+    assert pod_log(cluster, namespace, "reach").split() == ["200", "200"]
 
 
 def test_only_ready_pods_are_endpoints(cluster: Cluster, web: tuple[str, Any]) -> None:
@@ -153,15 +153,11 @@ def test_an_image_that_is_not_there_is_named_at_once(cluster: Cluster) -> None:
 def test_too_much_memory_ends_a_container_as_out_of_memory(cluster: Cluster) -> None:
     namespace = cluster.namespace("memory")
     core = client.CoreV1Api(cluster.api)
-    greedy = container(cluster.runtime_image, ["python3", "-c", "bytes(300 << 20)"])
+    greedy = container(cluster.runtime_image, ["python3", "-c", "b'x' * (300 << 20)"])
     greedy["resources"] = {"limits": {"memory": "64Mi"}}
     spec = {"restartPolicy": "Never", "containers": [greedy]}
     core.create_namespaced_pod(namespace, {"metadata": {"name": "greedy"}, "spec": spec})
-    until(
-        lambda: _ended_phase(core.read_namespaced_pod("greedy", namespace)) == "Failed",
-        "the pod fails",
-    )
-    (status,) = core.read_namespaced_pod("greedy", namespace).status.container_statuses
+    (status,) = until_ended(cluster, namespace, "greedy").status.container_statuses
     assert status.state.terminated.reason == "OOMKilled"
 
 

@@ -129,10 +129,15 @@ class Machine:
         """Starts a process that stays; what it says goes to its log."""
         self._ask(do="start", name=name, command=list(command), log=str(self.logs / f"{name}.log"))
 
-    def stop_component(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends such a process, with SIGKILL if it takes its time."""
+    def stop_component(
+        self,
+        name: str,
+        number: signal.Signals = signal.SIGTERM,
+        grace_seconds: float = _STOP_SECONDS,
+    ) -> None:
+        """Ends such a process, with SIGKILL if it takes longer than its grace."""
         self._ask(do="signal", name=name, number=int(number))
-        if self._ask(do="wait", name=name, seconds=_STOP_SECONDS)["status"] is None:
+        if self._ask(do="wait", name=name, seconds=grace_seconds)["status"] is None:
             self._ask(do="signal", name=name, number=int(signal.SIGKILL))
             self._ask(do="wait", name=name, seconds=_STOP_SECONDS)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _API_SECONDS = 60.0
 _NODE_SECONDS = 60.0
+_GRACE_SECONDS = 2.0  # an API server waits for its clients to close their connections
 
 
 class OwnCluster(Cluster):
@@ -114,7 +115,7 @@ class OwnCluster(Cluster):
 
     def _end(self, component: str, number: signal.Signals) -> None:
         if component not in self._machine.ended():
-            self._machine.stop_component(component, number)
+            self._machine.stop_component(component, number, _GRACE_SECONDS)
 
     def _wait(
         self, component: str, condition: Callable[[], object], what: str, seconds: float

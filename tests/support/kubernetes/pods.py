@@ -71,3 +71,31 @@ def until_ready(cluster: Cluster, namespace: str, name: str, seconds: float = 60
         return pod if any(c.type == "Ready" and c.status == "True" for c in conditions) else None
 
     return until(ready, f"pod {namespace}/{name} is ready", seconds)
+
+
+def pod_log(cluster: Cluster, namespace: str, name: str) -> str:
+    """What a pod has printed so far."""
+    from kubernetes import client
+
+    # What the client makes of the answer by itself is the text of a bytes object.
+    answer = client.CoreV1Api(cluster.api).read_namespaced_pod_log(
+        name, namespace, _preload_content=False
+    )
+    return str(answer.data.decode())
+
+
+def until_ended(cluster: Cluster, namespace: str, name: str, seconds: float = 60) -> Any:
+    """Waits until all containers of a pod have ended.
+
+    Returns:
+        The pod, whose phase is Succeeded or Failed.
+    """
+    from kubernetes import client
+
+    core = client.CoreV1Api(cluster.api)
+
+    def ended() -> Any:
+        pod = core.read_namespaced_pod(name, namespace)
+        return pod if pod.status.phase in {"Succeeded", "Failed"} else None
+
+    return until(ended, f"pod {namespace}/{name} has ended", seconds)
