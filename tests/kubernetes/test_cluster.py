@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,15 @@ from support.kubernetes.machine import cgroup_hierarchies
 from support.kubernetes.own import OwnCluster
 from support.kubernetes.places import CACHE_VARIABLE, cache_folder
 from support.kubernetes.pods import (
+    config_map_of,
     container,
+    model_server,
     node_port_service,
     pod_log,
     until_ended,
     until_ready,
     web_server,
+    write_doubling_model,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +84,7 @@ def test_a_pod_serves_over_its_service_by_cluster_address_and_by_node_port(
         cluster.service_url(namespace, "web", 80),
         cluster.node_port_url(namespace, "web", 80),
     ):
-        until(lambda url=url: _answers(url), f"{url} answers")
+        until(partial(_answers, url), f"{url} answers")
         assert "include" in _get(url).text
     assert '"GET / HTTP/1.1" 200' in pod_log(cluster, namespace, pod.metadata.name)
 
@@ -136,6 +140,28 @@ def test_a_job_completes(cluster: Cluster) -> None:
         namespace, {"metadata": {"name": "once"}, "spec": {"template": template}}
     )
     until(lambda: batch.read_namespaced_job("once", namespace).status.succeeded, "the job is done")
+
+
+def test_the_model_server_serves_by_tensorflow_servings_command_line(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    namespace = cluster.namespace("serving")
+    core = client.CoreV1Api(cluster.api)
+    config_map, volume = config_map_of(write_doubling_model(tmp_path / "model"))
+    core.create_namespaced_config_map(namespace, config_map)
+    core.create_namespaced_service(namespace, node_port_service("doubling", target=8501))
+    core.create_namespaced_pod(namespace, model_server(cluster.serving_image, "doubling", volume))
+    until_ready(cluster, namespace, "doubling", seconds=120)
+    url = cluster.service_url(namespace, "doubling", 80) + "/v1/models/doubling"
+
+    def available() -> bool:
+        states = _get(url).json()["model_version_status"]
+        return [one["state"] for one in states] == ["AVAILABLE"]
+
+    until(available, "the version is available", seconds=120)
+    asked = {"instances": [[1.0, 2.0]]}
+    answer = httpx.post(f"{url}:predict", json=asked, timeout=10, trust_env=False)
+    assert answer.json() == {"predictions": [[2.0, 4.0]]}
 
 
 def test_an_image_that_is_not_there_is_named_at_once(cluster: Cluster) -> None:

@@ -9,13 +9,14 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from slipway.errors import TerminalError, TransientError
-from support.kubernetes.places import SOURCES, cache_folder, digest, filled_once
+from support.kubernetes.places import SOURCES, cache_folder, digest, filled_once, keep_newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 _BUILD_SECONDS = 3600
+_KEPT = 2  # those of the branch that one is on, and of the one that one comes from
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
@@ -37,7 +38,9 @@ def binaries(say: Callable[[str], None]) -> Path:
         )
     names = sorted(path for path in SOURCES.rglob("*") if path.is_file() and path.suffix != ".md")
     contents = [path.read_bytes() for path in names]
-    key = digest([*contents, _go("env", "GOVERSION", "GOARCH").encode(), *map(str.encode, _flags())])
+    key = digest(
+        [*contents, _go("env", "GOVERSION", "GOARCH").encode(), *map(str.encode, _flags())]
+    )
     folder = cache_folder() / "binaries" / key
     with filled_once(folder) as empty:
         if empty is not None:
@@ -45,6 +48,8 @@ def binaries(say: Callable[[str], None]) -> Path:
             _go("mod", "download")
             _go("build", *_flags(), "-o", f"{empty}/", "tool", "./pause")
             (empty / "server").rename(empty / "etcd")
+    folder.touch()
+    keep_newest(folder.parent, _KEPT)
     return folder
 
 

@@ -17,7 +17,7 @@ from support.kubernetes.oci import Layer, layer, write_image
 from support.kubernetes.places import cache_folder, digest, filled_once, keep_newest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 SOCKET = "/run/containerd/containerd.sock"
 PAUSE_IMAGE = "slipway.test/pause:1"
@@ -103,8 +103,10 @@ def cached_root(pause: Path, say: Callable[[str], None]) -> Path:
     with filled_once(folder) as empty:
         if empty is not None:
             say("making the image of the pods, once: about 2 minutes and 4 GB")
-            with tempfile.TemporaryDirectory(dir=empty.parent, prefix=".making-") as making:
-                _fill(empty, Path(making), pause)
+            making = empty / "making"
+            making.mkdir()
+            _fill(empty, making, pause)
+            shutil.rmtree(making)
     folder.touch()
     keep_newest(folder.parent, _KEPT)
     return folder
@@ -148,7 +150,7 @@ def _import(
     name: str,
     layers: list[Layer],
     archive: Path,
-    config: dict[str, object] | None = None,
+    config: Mapping[str, object] | None = None,
 ) -> None:
     write_image(archive, name, layers, config or runtime_image.CONFIG)
     machine.run("ctr", "--namespace", "k8s.io", "images", "import", str(archive))

@@ -79,9 +79,9 @@ class ExistingCluster(Cluster):
         )
 
     def _ways_to(self, service: V1Service, port: int) -> list[tuple[str, int]]:
+        balancers = service.status.load_balancer.ingress or ()
         ways = [(service.spec.cluster_ip, port)]
-        for entry in service.status.load_balancer.ingress or ():
-            ways.append((entry.ip or entry.hostname, port))
+        ways += [(entry.ip or entry.hostname, port) for entry in balancers]
         ports = {one.port: one.node_port for one in service.spec.ports}
         if ports.get(port):
             ways.append((self.node_address, ports[port]))

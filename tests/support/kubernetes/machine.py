@@ -147,7 +147,9 @@ class Machine:
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         process = self._process
-        assert process and process.stdin and process.stdout
+        assert process, "start it first"
+        assert process.stdin
+        assert process.stdout
         line = ""
         with self._asking, suppress(BrokenPipeError):
             process.stdin.write(json.dumps(request) + "\n")

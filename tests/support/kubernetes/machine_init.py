@@ -64,7 +64,8 @@ def serve() -> None:
             answer = getattr(components, request.pop("do"))(**request)
         except (OSError, KeyError, subprocess.SubprocessError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 def main() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,32 +53,30 @@ def digest(parts: Iterable[bytes]) -> str:
 
 @contextmanager
 def filled_once(folder: Path) -> Iterator[Path | None]:
-    """Makes a folder of the cache: whole, or not at all.
+    """Makes a folder of the cache: whole, or not at all, and by one process at a time.
 
     Yields:
         An empty folder to fill, which gets the name `folder` in the end; None if that is there
         already.
     """
-    if folder.is_dir():
-        yield None
-        return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=folder.parent, prefix=f".{folder.name}-", ignore_cleanup_errors=True
-    ) as made:
-        inner = Path(made, "filled")
-        inner.mkdir()
-        yield inner
-        if not folder.is_dir():
-            inner.rename(folder)
+    with (folder.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            yield None
+            return
+        filling = folder.parent / ".filling"
+        shutil.rmtree(filling, ignore_errors=True)  # of a process that was killed
+        filling.mkdir()
+        try:
+            yield filling
+            filling.rename(folder)
+        finally:
+            shutil.rmtree(filling, ignore_errors=True)
 
 
 def keep_newest(folder: Path, count: int) -> None:
-    """Removes all but the `count` folders in it that were used last, and what killed runs left."""
-    filled = sorted(
-        (entry for entry in folder.iterdir() if not entry.name.startswith(".")),
-        key=lambda entry: entry.stat().st_mtime,
-        reverse=True,
-    )
-    for old in filled[count:]:
+    """Removes all but the `count` folders in it that were used last."""
+    filled = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    for old in sorted(filled, key=lambda entry: entry.stat().st_mtime)[:-count]:
         shutil.rmtree(old, ignore_errors=True)

@@ -128,9 +128,7 @@ def _install_packages(target: Path, folder: Path) -> None:
     # Headers to compile against, a quarter of TensorFlow.
     shutil.rmtree(target / "tensorflow" / "include")
     # A pod may not write: without bytecode each would compile TensorFlow anew, for 5 seconds.
-    compileall.compile_dir(
-        target, quiet=2, workers=0, stripdir=str(target), prependdir=_PACKAGES
-    )
+    compileall.compile_dir(target, quiet=2, workers=0, stripdir=str(target), prependdir=_PACKAGES)
 
 
 def _run(command: Sequence[str]) -> None:
