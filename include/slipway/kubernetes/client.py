@@ -8,7 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from slipway.errors import TerminalError
-from slipway.kubernetes.errors import Outdated, api_error
+from slipway.kubernetes.errors import OutdatedError, api_error
 from slipway.kubernetes.kinds import KINDS
 from slipway.rollout.endpoint import Endpoint
 
@@ -25,11 +25,16 @@ _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
 
+# Within the class, `list` is its method.
+Objects = list[dict[str, Any]]
+Query = list[tuple[str, str]]
+
+
 class Cluster:
     """One cluster's API server.
 
     Every call raises TerminalError for what it refuses and TransientError where it does not
-    answer, with verb, resource and namespace; `Outdated`, a TransientError, where an object has
+    answer, with verb, resource and namespace; `OutdatedError`, a TransientError, where an object has
     changed since it was read.
 
     Args:
@@ -71,8 +76,13 @@ class Cluster:
         return self._call("get", path, f"{KINDS[kind].plural}/{name}", namespace, missing=True)
 
     def list(
-        self, kind: str, namespace: str, *, labels: Mapping[str, str] | None = None, fields: str = ""
-    ) -> list[dict[str, Any]]:
+        self,
+        kind: str,
+        namespace: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: str = "",
+    ) -> Objects:
         """The objects with all of these labels."""
         query = [("fieldSelector", fields)] if fields else []
         if labels:
@@ -104,7 +114,7 @@ class Cluster:
             body["metadata"]["resourceVersion"] = expect
         try:
             return self._apply(body, force=False, dry_run=dry_run)
-        except Outdated as error:
+        except OutdatedError as error:
             others = set(_CONFLICTING.findall(error.message)) - {MANAGER}
             if others:
                 raise _owned_by_others(wanted, sorted(others), error) from None
@@ -113,7 +123,7 @@ class Cluster:
         return self._apply(body, force=True, dry_run=dry_run)
 
     def create(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Create an object; `Outdated` if it is there already."""
+        """Create an object; `OutdatedError` if it is there already."""
         kind, namespace, name = _identity(wanted)
         path = KINDS[kind].path(namespace)
         what = f"{KINDS[kind].plural}/{name}" if name else KINDS[kind].plural
@@ -194,7 +204,7 @@ class Cluster:
             return ""
         return str(reply.data.decode("utf-8", "replace")).strip()
 
-    def events_of(self, namespace: str, name: str) -> list[dict[str, Any]]:
+    def events_of(self, namespace: str, name: str) -> Objects:
         """The events about an object of that name, oldest first."""
         found = self.list("Event", namespace, fields=f"involvedObject.name={name}")
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or ""))
@@ -242,7 +252,7 @@ class Cluster:
         namespace: str,
         *,
         body: dict[str, Any] | None = None,
-        query: list[tuple[str, str]] | None = None,
+        query: Query | None = None,
         content: str = "application/json",
         missing: bool = False,
     ) -> dict[str, Any] | None:
@@ -265,7 +275,7 @@ class Cluster:
         method: str,
         path: str,
         *,
-        query: list[tuple[str, str]] | None = None,
+        query: Query | None = None,
         body: dict[str, Any] | None = None,
         content: str = "application/json",
     ) -> Any:
@@ -292,7 +302,7 @@ def _identity(found: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _owned_by_others(
-    wanted: Mapping[str, Any], others: list[str], error: Outdated
+    wanted: Mapping[str, Any], others: list[str], error: OutdatedError
 ) -> TerminalError:
     kind, namespace, name = _identity(wanted)
     return TerminalError(
