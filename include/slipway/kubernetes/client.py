@@ -34,8 +34,8 @@ class Cluster:
     """One cluster's API server.
 
     Every call raises TerminalError for what it refuses and TransientError where it does not
-    answer, with verb, resource and namespace; `OutdatedError`, a TransientError, where an object has
-    changed since it was read.
+    answer, with verb, resource and namespace; `OutdatedError`, which is transient, where an object
+    has changed since it was read.
 
     Args:
         api: The official client's `ApiClient`.

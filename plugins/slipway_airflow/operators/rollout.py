@@ -28,15 +28,34 @@ class RolloutOperator(StepOperator):
     operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(), EvidenceLink())
 
     def _parameters(self, context: Context) -> dict[str, Any]:
-        return {
+        parameters = {
             **super()._parameters(context),
             "rollout_id": context["run_id"],
             "allow_older": bool(context["params"].get("allow_older", False)),
             **self._settled(context),
         }
+        if self.work.planned.approval is not None:
+            parameters["approved"] = approved_digest(context, self.work.planned.approval)
+        return parameters
 
     def _settled(self, context: Context) -> dict[str, Any]:
         return settled_version(context)
+
+
+def approved_digest(context: Context, task_id: str) -> str:
+    """The digest that a person approved.
+
+    Raises:
+        TerminalError: if that task left none, as when it was marked as success by hand.
+    """
+    left: Any = context["ti"].xcom_pull(task_ids=task_id)
+    if not left or "digest" not in left:
+        raise TerminalError(
+            f"the task {task_id} left no approval, so nothing goes on",
+            hint=f"clear {task_id} with Downstream; a person must answer it in the UI",
+            subject=task_id,
+        )
+    return str(left["digest"])
 
 
 def settled_version(context: Context) -> dict[str, Any]:
