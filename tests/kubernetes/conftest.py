@@ -50,11 +50,11 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterStack]:
     """The cluster with a bucket, Prometheus and versions to roll out."""
-    with cluster_stack(cluster, tmp_path_factory.mktemp("rollouts")) as running:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in running.environment.items():
-                patch.setenv(name, value)
-            yield running
+    folder = tmp_path_factory.mktemp("rollouts")
+    with cluster_stack(cluster, folder) as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running
 
 
 @pytest.fixture(autouse=True)

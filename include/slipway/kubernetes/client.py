@@ -20,7 +20,7 @@ MANAGER = "slipway"
 
 _TIMEOUTS_SECONDS = (5.0, 30.0)
 _NOT_FOUND = 404
-_CONFLICTING = re.compile(r'conflict with "([^"]+)"')
+_CONFLICTING = re.compile(r'conflicts? with "([^"]+)"')
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
