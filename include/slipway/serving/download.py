@@ -7,11 +7,11 @@ import shutil
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from slipway.content import file_digest
 from slipway.errors import TerminalError
-from slipway.serving.flushing import Flusher
 from slipway.serving.layout import MANIFEST_NAME, Layout
 from slipway.storage.base import clean_path
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from slipway.storage.base import Piece
 
 _PARALLEL_FILES = 8
-_PIECES_IN_MEMORY = 5  # of a store's piece size each, of all files together
-_FLUSH_BYTES = 32 << 20
+_PIECES_IN_MEMORY = 4  # of all files together, each as long as the store makes them
+_BLOCK_BYTES = 256 << 10
 _LOOK_SECONDS = 0.5
 _PARTIAL = ".partial"
 
@@ -59,11 +59,11 @@ def download_version(
     stop: threading.Event | None = None,
     received: Callable[[int], None] | None = None,
 ) -> None:
-    """Fills a folder with a version, whole and durable; who called then renames it into place.
+    """Fills a folder with a version, whole; who called then renames it into place.
 
     A file has its own name in the folder only once its digest is proven, so a later call with the
     same folder proves it again from the disk and downloads what is missing. The manifest is
-    written last.
+    written last. Nothing waits for the disk: see `LocalVersions.settle`.
 
     Args:
         store: Open at the base URI.
@@ -82,13 +82,9 @@ def download_version(
     staging.mkdir(parents=True, exist_ok=True)
     # The large ones first: the small ones then fill the other lanes.
     entries = sorted(manifest.files, key=lambda entry: -entry.size)
-    with lanes.flusher:
-        lanes.fetch_all(entries)
-        _keep_only(staging, manifest)
-        marker = staging / MANIFEST_NAME
-        marker.write_bytes(manifest.to_bytes())
-        for path in (*staging.rglob("*"), staging):
-            lanes.flusher.add(path)
+    lanes.fetch_all(entries)
+    _keep_only(staging, manifest)
+    (staging / MANIFEST_NAME).write_bytes(manifest.to_bytes())
 
 
 class _Lanes:
@@ -108,12 +104,13 @@ class _Lanes:
         self._stop = stop
         self._received = received
         self._failed = threading.Event()
-        self.flusher = Flusher()
         self._pool = ThreadPoolExecutor(_PIECES_IN_MEMORY, "piece")
-        self._room = threading.Semaphore(_PIECES_IN_MEMORY)
+        self._buffers: SimpleQueue[bytearray] = SimpleQueue()
+        for _ in range(_PIECES_IN_MEMORY):
+            self._buffers.put(bytearray())
 
     def fetch_all(self, entries: Sequence[FileEntry]) -> None:
-        """Puts files in place, and has them made durable.
+        """Puts files in place.
 
         Raises:
             Exception: The first failure that made the others stop.
@@ -142,56 +139,66 @@ class _Lanes:
     def _copy(self, entry: FileEntry, partial: Path) -> None:
         """Fills a file; what it was filled with must be what is listed."""
         path = f"{self._prefix}/{entry.path}"
-        content, size, unflushed = hashlib.sha256(), 0, 0
+        content, size = hashlib.sha256(), 0
         with partial.open("wb") as stream:
-            for block in self._in_order(self._store.read_pieces(path, entry.size), entry.size):
+            for block in self._in_order(path, entry.size):
                 stream.write(block)
                 content.update(block)
                 size += len(block)
-                unflushed += len(block)
+                if size > entry.size:
+                    break
                 if self._received is not None:
                     self._received(len(block))
-                if unflushed >= _FLUSH_BYTES:
-                    self.flusher.add(stream)
-                    unflushed = 0
         if size != entry.size or content.hexdigest() != entry.sha256:
             raise DamagedObject(f"{self._store.uri}/{path}")
 
-    def _in_order(self, pieces: Sequence[Piece], size: int) -> Iterator[bytes | memoryview]:
+    def _in_order(self, path: str, size: int) -> Iterator[bytes | memoryview]:
         """The blocks of a file; of a large one several pieces are on their way at once."""
+        pieces = self._store.read_pieces(path, size)
         if len(pieces) == 1:
-            yield from self._blocks(pieces[0], size)
+            yield from self._blocks(pieces[0])
             return
         ends = [*(piece.start for piece in pieces[1:]), size]
         waiting = deque(zip(pieces, ends, strict=True))
-        coming: deque[Future[Sequence[bytes | memoryview]]] = deque()
+        coming: deque[Future[tuple[bytearray, int]]] = deque()
         while waiting or coming:
             # Other large files want memory, too: each gets on with one piece at least.
-            while waiting and self._may_begin(wait=not coming):
+            while waiting and (buffer := self._buffer(wait=not coming)) is not None:
                 piece, end = waiting.popleft()
-                coming.append(self._pool.submit(self._whole, piece, end - piece.start))
-            yield from coming.popleft().result()
-            self._room.release()
+                coming.append(self._pool.submit(self._fill, buffer, piece, end - piece.start))
+            buffer, filled = coming.popleft().result()
+            # Written as one, it would ask for large pages, which a virtual machine may not have.
+            for at in range(0, filled, _BLOCK_BYTES):
+                yield memoryview(buffer)[at : min(at + _BLOCK_BYTES, filled)]
+            self._buffers.put(buffer)
 
-    def _may_begin(self, *, wait: bool) -> bool:
-        while not self._room.acquire(timeout=_LOOK_SECONDS if wait else 0):
-            if not wait:
-                return False
-            self._end_if_over()
-        return True
+    def _buffer(self, *, wait: bool) -> bytearray | None:
+        while True:
+            try:
+                return self._buffers.get(timeout=_LOOK_SECONDS if wait else 0)
+            except Empty:
+                if not wait:
+                    return None
+                self._end_if_over()
 
-    def _whole(self, piece: Piece, size: int) -> Sequence[bytes | memoryview]:
-        return list(self._blocks(piece, size))
+    def _fill(self, buffer: bytearray, piece: Piece, size: int) -> tuple[bytearray, int]:
+        """Gathers a piece; one that is longer than listed by a byte, by which it is refused."""
+        # What a client hands out keeps much more memory than it is long.
+        buffer.extend(bytes(max(0, size + 1 - len(buffer))))
+        at = 0
+        for block in self._blocks(piece):
+            count = min(len(block), size + 1 - at)
+            buffer[at : at + count] = memoryview(block)[:count]
+            at += count
+            if at > size:
+                break
+        return buffer, at
 
-    def _blocks(self, piece: Piece, size: int) -> Iterator[bytes | memoryview]:
-        """The blocks of a piece, up to the one with which it is longer than listed."""
+    def _blocks(self, piece: Piece) -> Iterator[bytes | memoryview]:
         self._end_if_over()
         for block in piece.blocks():
             self._end_if_over()
             yield block
-            size -= len(block)
-            if size < 0:
-                return
 
     def _end_if_over(self) -> None:
         if self._stop.is_set() or self._failed.is_set():

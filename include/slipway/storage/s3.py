@@ -49,7 +49,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _PARALLEL_FILES = 8
 _PIECE_BYTES = 8 << 20
-_READ_BYTES = 1 << 20
+_READ_BYTES = 256 << 10
 _BEYOND_THE_END = "InvalidRange"
 _SMALL_BYTES = 1 << 20
 

@@ -242,6 +242,7 @@ class Follower:
             manifest.size_bytes / 1e6,
             time.monotonic() - began,
         )
+        self._disk.settle(manifest.version)
 
     def _check_room(self, manifest: Manifest) -> None:
         needed = manifest.size_bytes - self._disk.staged_bytes(manifest)
