@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
+from slipway_airflow.hooks.connections import bucket_environment
+from slipway_airflow.hooks.kubernetes import kubernetes_environment
 from slipway_airflow.links import EvidenceLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
 
@@ -12,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from airflow.sdk import BaseOperatorLink, Context
+
+    from slipway.contracts import StepResult
 
 PREFLIGHT = "preflight"
 SETTLED_KEY = "settled"
@@ -26,6 +32,24 @@ class RolloutOperator(StepOperator):
     needs_bucket = True
     needs_model_server = True
     operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(), EvidenceLink())
+
+    _folder: Path | None = None
+
+    def _run(self, context: Context) -> StepResult:
+        # A kubeconfig that the connection holds as text is a file for as long as the step runs.
+        with TemporaryDirectory(prefix="slipway-rollout-") as folder:
+            self._folder = Path(folder)
+            return super()._run(context)
+
+    def _environment(self) -> dict[str, str]:
+        kubernetes = self.spec.serve.kubernetes
+        if kubernetes is None:
+            return super()._environment()
+        publish = self.spec.publish
+        return {
+            **bucket_environment(publish.connection, publish.base_uri),
+            **kubernetes_environment(kubernetes.connection, self._folder or Path.cwd()),
+        }
 
     def _parameters(self, context: Context) -> dict[str, Any]:
         parameters = {
