@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from slipway.kubernetes import names
 from slipway.kubernetes.client import Cluster as Api
@@ -107,16 +110,51 @@ class ClusterStack:
         )
 
     def rollout(
-        self, model: str, published: Published, config: RolloutConfig, run: str = "run"
+        self,
+        model: str,
+        published: Published,
+        config: RolloutConfig,
+        run: str = "run",
+        **environment: str,
     ) -> Rollout:
         """A rollout of a published version."""
         parameters = RolloutParameters(
             version=published.version, digest=published.digest, rollout_id=run
         )
-        return Rollout(
-            model, config, parameters, self.store, Target(self.environment),
-            say=_told(run),
+        target = Target(self.environment | environment)
+        return Rollout(model, config, parameters, self.store, target, _told(run))
+
+    def restricted_kubeconfig(self, namespace: str) -> Path:
+        """Of a service account that may list pods in a namespace and no more."""
+        from kubernetes import client
+
+        name = "reader"
+        core = client.CoreV1Api(self.cluster.api)
+        rights = client.RbacAuthorizationV1Api(self.cluster.api)
+        core.create_namespaced_service_account(namespace, {"metadata": {"name": name}})
+        rules = [
+            {"apiGroups": [""], "resources": ["pods", "services"], "verbs": ["get", "list"]},
+            {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]},
+        ]
+        rights.create_namespaced_role(namespace, {"metadata": {"name": name}, "rules": rules})
+        rights.create_namespaced_role_binding(
+            namespace,
+            {
+                "metadata": {"name": name},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+                "roleRef": {
+                    "kind": "Role", "name": name, "apiGroup": "rbac.authorization.k8s.io",
+                },
+            },
         )  # fmt: skip
+        token = core.create_namespaced_service_account_token(name, namespace, {"spec": {}})
+        config = yaml.safe_load(self.cluster.kubeconfig.read_text())
+        config["users"] = [{"name": name, "user": {"token": token.status.token}}]
+        config["contexts"][0]["context"]["user"] = name
+        file = self.models.parent / f"{namespace}.kubeconfig"
+        file.write_text(json.dumps(config))
+        return file
 
     def roll_out(
         self, model: str, published: Published, config: RolloutConfig, run: str = "run"
