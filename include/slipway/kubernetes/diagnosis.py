@@ -33,8 +33,6 @@ _HINTS = {
     "slow": "raise serve.kubernetes.available_within_seconds, or read the pod's log",
 }
 
-Logs = "Callable[[str, str, bool], str]"
-
 
 @dataclass(frozen=True)
 class Trouble:
