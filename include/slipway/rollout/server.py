@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
 
+    from slipway.rollout.endpoint import Endpoint
+
 _TIMEOUT_SECONDS = 5.0
 _AVAILABLE = "AVAILABLE"
 _ENDED = "END"
@@ -46,12 +48,12 @@ class ModelServer:
     A context manager, which closes its connections.
 
     Args:
-        url: Base address, without a trailing slash.
+        endpoint: Where it is reached.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._http = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.url = endpoint.url
+        self._http = endpoint.client(_TIMEOUT_SECONDS)
 
     def look(self, model: str, labels: Iterable[str] = ()) -> Seen:
         """See which versions and labels of a model answer.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from slipway.errors import TerminalError
 from slipway.health import Decision
-from slipway.rollout.config_file import ModelConfigFile, Serving
-from slipway.rollout.converge import converge
+from slipway.rollout.config_file import Serving
 from slipway.rollout.evidence import Evidence
-from slipway.rollout.server import ModelServer
+from slipway.rollout.servers import servers_of
 from slipway.rollout.target import Target
 from slipway.serving.channels import read_channel
 from slipway.spec.base import StepConfig
@@ -22,6 +22,7 @@ from slipway.storage import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from slipway.rollout.servers import Servers
     from slipway.serving.channels import Channel
     from slipway.serving.layout import ChannelName
     from slipway.steps.base import StepContext
@@ -108,6 +109,11 @@ class Rollout:
         """Where this rollout's evidence goes."""
         return Evidence(self.store, self.model, self.version, self.parameters.rollout_id)
 
+    @cached_property
+    def servers(self) -> Servers:
+        """The servers, where the spec says that they are."""
+        return servers_of(self)
+
     def channel(self, name: ChannelName) -> Channel | None:
         """Where a channel points now."""
         return read_channel(self.store, self.model, name)
@@ -167,15 +173,6 @@ class Rollout:
                 labels[name] = channel.version
         return Serving(frozenset(labels.values()), labels)
 
-    def converge(self) -> Serving:
-        """Bring the server to where the channels point; see `slipway.rollout.converge`."""
-        with ModelServer(self.target.server_url) as server:
-            return converge(
-                self.model,
-                self.target.base_path(self.config.base_uri, self.model),
-                self.wanted,
-                file=ModelConfigFile(self.target.config_file),
-                server=server,
-                within_seconds=self.config.serve.available_within_seconds,
-                say=self.say,
-            )
+    def converge(self, share: float | None = None) -> Serving:
+        """Bring the servers to where the channels point; see `slipway.rollout.servers`."""
+        return self.servers.converge(share)

@@ -1,0 +1,1 @@
+"""Kubernetes: the cluster's API, manifests, and rollouts there."""

@@ -1,0 +1,1 @@
+"""A real Kubernetes for tests: see tests/kubernetes/README.md."""

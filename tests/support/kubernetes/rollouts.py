@@ -1,0 +1,146 @@
+"""Rollouts on a cluster: a bucket, Prometheus that finds the pods, and versions with faults."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slipway.kubernetes import names
+from slipway.kubernetes.client import Cluster as Api
+from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
+from slipway.rollout.target import Target
+from slipway.serving.publish import publish
+from slipway.spec.rollout import RolloutSpec, ServeSpec
+from slipway.storage import open_store
+from support.kubernetes.forward import forwarded
+from support.kubernetes.load import SteadyLoad
+from support.kubernetes.pod_prometheus import PodPrometheus
+from support.rollouts import golden, in_own_process
+from support.seaweed import seaweed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from slipway.serving.publish import Published
+    from slipway.storage import Store
+    from support.kubernetes.cluster import Cluster
+
+SECRET = "bucket"
+REST_PORT = 8501
+HEALTH: dict[str, Any] = {
+    "window_seconds": 20,
+    "interval_seconds": 1,
+    "consecutive": 2,
+    "minimum_requests": 30,
+    "timeout_seconds": 60,
+    "checks": {
+        "error_ratio": {"largest": 0.02},
+        "latency": [{"percentile": 90, "largest_ms": 100}],
+        "load_failures": {"largest": 0},
+    },
+}
+
+
+@dataclass
+class ClusterStack:
+    """A real cluster with a real bucket and a real Prometheus around it."""
+
+    cluster: Cluster
+    models: Path
+    uri: str
+    store: Store
+    environment: dict[str, str]
+    pod_environment: dict[str, str]
+    secrets: dict[str, str]
+
+    @property
+    def api(self) -> Api:
+        """As Slipway sees the cluster."""
+        return Api.connect(self.environment)
+
+    def namespace(self, name: str) -> str:
+        """A namespace with the bucket's credentials in it."""
+        from kubernetes import client
+
+        made = self.cluster.namespace(name)
+        secret = {"metadata": {"name": SECRET}, "stringData": self.secrets}
+        client.CoreV1Api(self.cluster.api).create_namespaced_secret(made, secret)
+        return made
+
+    def publish(self, model: str, kind: str, *, answers_as: float) -> Published:
+        """Publishes one of the models of `support.rollouts.write_models`."""
+        return publish(
+            self.store,
+            model,
+            self.models / kind,
+            variant="original",
+            metrics={},
+            golden=golden(model, answers_as).model_dump_json().encode(),
+        )
+
+    def config(self, namespace: str, **given: Any) -> RolloutConfig:
+        """How to roll out, quickly; `kubernetes`, `health` and `probe` are merged."""
+        kubernetes = {
+            "namespace": namespace,
+            "image": self.cluster.serving_image,
+            "sync_image": self.cluster.serving_image,
+            "resources": {"cpu": "2", "memory": "1Gi"},
+            "credentials_secret": SECRET,
+            "environment": self.pod_environment,
+            "drain_seconds": 3,
+            "available_within_seconds": 120,
+            **given.pop("kubernetes", {}),
+        }
+        probe = {"requests": 40, "rate_per_second": 20.0} | given.pop("probe", {})
+        health = HEALTH | given.pop("health", {})
+        return RolloutConfig(
+            base_uri=self.uri,
+            serve=ServeSpec.model_validate({"kubernetes": kubernetes}),
+            rollout=RolloutSpec.model_validate(
+                {"strategy": "canary", "probe": probe, "health": health, **given}
+            ),
+        )
+
+    def rollout(
+        self, model: str, published: Published, config: RolloutConfig, run: str = "run"
+    ) -> Rollout:
+        """A rollout of a published version."""
+        parameters = RolloutParameters(
+            version=published.version, digest=published.digest, rollout_id=run
+        )
+        return Rollout(
+            model, config, parameters, self.store, Target(self.environment),
+            say=lambda line: print(f"{run}: {line}"),
+        )  # fmt: skip
+
+    def load(self, namespace: str, model: str) -> SteadyLoad:
+        """Requests to the model through its Service."""
+        base = self.cluster.service_url(namespace, names.service(model), REST_PORT)
+        return SteadyLoad(f"{base}/v1/models/{model}:predict")
+
+
+@contextmanager
+def cluster_stack(cluster: Cluster, folder: Path) -> Iterator[ClusterStack]:
+    """Starts bucket and Prometheus, and writes the models."""
+    models = folder / "models"
+    in_own_process(
+        f"from support.rollouts import write_models; write_models(Path({str(models)!r}))"
+    )
+    prometheus = PodPrometheus(folder / "prometheus", cluster)
+    with seaweed() as s3, prometheus:
+        port = int(s3.endpoint_url.rpartition(":")[2])
+        with forwarded(cluster.host_address, port) as shown:
+            keys = s3.credentials.to_environment()
+            secrets = {name: value for name, value in keys.items() if "KEY" in name}
+            inside = {name: value for name, value in keys.items() if name not in secrets}
+            inside["AWS_ENDPOINT_URL_S3"] = f"http://{cluster.host_address}:{shown}"
+            uri = s3.create_bucket("models")
+            environment = {
+                "SLIPWAY_KUBECONFIG": str(cluster.kubeconfig),
+                "SLIPWAY_PROMETHEUS_URL": prometheus.url,
+                **keys,
+            }
+            store = open_store(uri, s3.credentials)
+            yield ClusterStack(cluster, models, uri, store, environment, inside, secrets)
