@@ -20,7 +20,7 @@ MANAGER = "slipway"
 
 _TIMEOUTS_SECONDS = (5.0, 30.0)
 _NOT_FOUND = 404
-_CONFLICTING = re.compile(r'conflict with "([^"]+)"')
+_CONFLICTING = re.compile(r'conflicts? with "([^"]+)"')
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
@@ -34,8 +34,8 @@ class Cluster:
     """One cluster's API server.
 
     Every call raises TerminalError for what it refuses and TransientError where it does not
-    answer, with verb, resource and namespace; `OutdatedError`, a TransientError, where an object has
-    changed since it was read.
+    answer, with verb, resource and namespace; `OutdatedError`, which is transient, where an object
+    has changed since it was read.
 
     Args:
         api: The official client's `ApiClient`.

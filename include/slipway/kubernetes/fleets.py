@@ -111,7 +111,7 @@ class Fleets:
             SlipwayError: As the API answers.
         """
         entry = self._cluster.get("Service", self.namespace, names.service(self._spec.model))
-        self._refuse_foreign(entry)
+        refuse_foreign(entry)
         self._refuse_newer(entry, order)
         route = route_of(self._cluster, self._spec)
         listed = self._cluster.list("Deployment", self.namespace, labels=self._labels)
@@ -166,7 +166,7 @@ class Fleets:
         found = [
             pod_trouble(pod, self._log, lambda name: self._load_failure(name, version))
             for pod in observed.pods
-            if _version(pod) == version and not _is_ready(pod) and _lives(pod)
+            if _version(pod) == version and not _is_ready(pod) and lives(pod)
         ]
         deployment = observed.deployments.get(version)
         return worst([*found, deployment_trouble(deployment) if deployment else None])
@@ -200,7 +200,7 @@ class Fleets:
             settled=settled,
             current=version != order.own or self._is_current(version, found, order),
             autoscaler=found["metadata"]["name"] in scalers,
-            foreign_scale=_scaled_by_others(found),
+            foreign_scale=scaled_by_others(found),
         )
 
     def _is_current(self, version: int, found: dict[str, Any], order: Order) -> bool:
@@ -288,20 +288,6 @@ class Fleets:
                 counted[version] = counted.get(version, 0) + 1
         return counted
 
-    def _refuse_foreign(self, entry: dict[str, Any] | None) -> None:
-        if entry is None:
-            return
-        labels = entry["metadata"].get("labels") or {}
-        if labels.get(names.MANAGED_BY_LABEL) != names.MANAGER:
-            name = entry["metadata"]["name"]
-            raise TerminalError(
-                f"the Service {self.namespace}/{name} is not Slipway's: it lacks the label "
-                f"{names.MANAGED_BY_LABEL}={names.MANAGER}",
-                hint="delete or rename it, or name another namespace in serve.kubernetes; nothing "
-                "was changed",
-                subject=f"Service/{name}",
-            )
-
     def _refuse_newer(self, entry: dict[str, Any] | None, order: Order) -> None:
         written = _generations(_annotation(entry, names.GENERATION))
         if any(theirs > ours for theirs, ours in zip(written, order.generations, strict=True)):
@@ -327,6 +313,25 @@ class Fleets:
         with ModelServer(endpoint) as server, suppress(TransientError):
             return server.look(self._spec.model).failures.get(version, "")
         return ""
+
+
+def refuse_foreign(entry: Mapping[str, Any] | None) -> None:
+    """What Slipway did not make it does not touch.
+
+    Raises:
+        TerminalError: The Service is somebody else's.
+    """
+    if entry is None:
+        return
+    metadata = entry["metadata"]
+    if (metadata.get("labels") or {}).get(names.MANAGED_BY_LABEL) != names.MANAGER:
+        raise TerminalError(
+            f"the Service {metadata['namespace']}/{metadata['name']} is not Slipway's: it lacks "
+            f"the label {names.MANAGED_BY_LABEL}={names.MANAGER}",
+            hint="delete or rename it, or name another namespace in serve.kubernetes; nothing was "
+            "changed",
+            subject=f"Service/{metadata['name']}",
+        )
 
 
 def _annotated(found: dict[str, Any], annotations: Mapping[str, str]) -> dict[str, Any]:
@@ -375,11 +380,13 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _lives(pod: Mapping[str, Any]) -> bool:
+def lives(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is not on its way out."""
     return "deletionTimestamp" not in pod["metadata"]
 
 
-def _scaled_by_others(deployment: Mapping[str, Any]) -> bool:
+def scaled_by_others(deployment: Mapping[str, Any]) -> bool:
+    """Whether somebody else than Slipway set the replicas, as an autoscaler or a person does."""
     return any(
         entry.get("manager") != names.MANAGER
         and "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})

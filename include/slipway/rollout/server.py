@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import httpx
 
@@ -42,6 +42,17 @@ class Seen:
         return frozenset(v for v, state in self.states.items() if state == _AVAILABLE)
 
 
+class Servable(Protocol):
+    """One model server, or several that are to serve the same."""
+
+    @property
+    def url(self) -> str:
+        """Where, for messages."""
+
+    def look(self, model: str, labels: Iterable[str] = ()) -> Seen:
+        """See which versions and labels of a model answer."""
+
+
 class ModelServer:
     """The REST API of one model server.
 
@@ -52,8 +63,13 @@ class ModelServer:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.url = endpoint.url
+        self._url = endpoint.url
         self._http = endpoint.client(_TIMEOUT_SECONDS)
+
+    @property
+    def url(self) -> str:
+        """Base address."""
+        return self._url
 
     def look(self, model: str, labels: Iterable[str] = ()) -> Seen:
         """See which versions and labels of a model answer.

@@ -32,11 +32,16 @@ CHANNELS: tuple[ChannelName, ...] = ("stable", "canary")
 
 
 class RolloutConfig(StepConfig):
-    """The options of the steps of a rollout: parts of the spec."""
+    """The options of the steps of a rollout: parts of the spec.
+
+    Attributes:
+        share: Of the requests, for the canary: of the step `shift` only.
+    """
 
     base_uri: str
     serve: ServeSpec
     rollout: RolloutSpec
+    share: float = 0.0
 
 
 class RolloutParameters(BaseModel):
@@ -49,6 +54,7 @@ class RolloutParameters(BaseModel):
         allow_older: Whether the version may take over from a newer one.
         decision: What the health gate decided, for promote and rollback.
         reason: Why somebody rolls back, in words.
+        approved: Digest of what a person approved; None if nobody was asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -59,6 +65,7 @@ class RolloutParameters(BaseModel):
     allow_older: bool = False
     decision: Decision | None = None
     reason: str = ""
+    approved: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,21 @@ class Rollout:
                 hint="nothing was changed; to go back on purpose, roll out with allow_older",
                 subject=f"{self.model}/{self.version}",
                 details={name: channel.version},
+            )
+
+    def refuse_unapproved(self) -> None:
+        """What a person approved is what goes on.
+
+        Raises:
+            TerminalError: It was other content.
+        """
+        approved = self.parameters.approved
+        if approved not in (None, self.parameters.digest):
+            raise TerminalError(
+                f"{self.name} has digest {self.parameters.digest[:12]}, but {str(approved)[:12]} "
+                "was approved",
+                hint="start a new rollout and approve what it shows",
+                subject=f"{self.model}/{self.version}",
             )
 
     def superseded(self) -> TerminalError:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.1
+_LONGEST_POLL_SECONDS = 10.0
 
 
 class Cluster(ABC):
@@ -129,7 +130,7 @@ def until(
     Args:
         condition: Called until it gives something true.
         what: The condition, for the error.
-        seconds: For how long.
+        seconds: For how long, in time that this machine runs.
         hint: Where to look if it does not come.
 
     Returns:
@@ -141,18 +142,21 @@ def until(
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
-    deadline = time.monotonic() + seconds
+    left = seconds
     last = ""
     while True:
+        began = time.monotonic()
         try:
             if value := condition():
                 return value
         except (ApiException, HTTPError) as error:
             last = f": {error}"
-        if time.monotonic() > deadline:
+        if left < 0:
             raise TransientError(
                 f"not within {seconds:g} s: {what}{last}",
                 hint=hint or "look at the pods' events",
                 subject=what,
             )
         time.sleep(_POLL_SECONDS)
+        # A virtual machine that was suspended meanwhile gave the cluster no time to get on.
+        left -= min(time.monotonic() - began, _LONGEST_POLL_SECONDS)

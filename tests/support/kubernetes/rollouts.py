@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from slipway.kubernetes import names
 from slipway.kubernetes.client import Cluster as Api
+from slipway.rollout.run import RolloutReport, roll_out
 from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
 from slipway.rollout.target import Target
+from slipway.serving.channels import move_channel
 from slipway.serving.publish import publish
+from slipway.spec.model import ModelSpec
 from slipway.spec.rollout import RolloutSpec, ServeSpec
 from slipway.storage import open_store
 from support.kubernetes.forward import forwarded
@@ -20,7 +26,7 @@ from support.rollouts import golden, in_own_process
 from support.seaweed import seaweed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from slipway.serving.publish import Published
@@ -109,16 +115,92 @@ class ClusterStack:
         )
 
     def rollout(
-        self, model: str, published: Published, config: RolloutConfig, run: str = "run"
+        self,
+        model: str,
+        published: Published,
+        config: RolloutConfig,
+        run: str = "run",
+        **environment: str,
     ) -> Rollout:
         """A rollout of a published version."""
         parameters = RolloutParameters(
             version=published.version, digest=published.digest, rollout_id=run
         )
-        return Rollout(
-            model, config, parameters, self.store, Target(self.environment),
-            say=lambda line: print(f"{run}: {line}"),
+        target = Target(self.environment | environment)
+        return Rollout(model, config, parameters, self.store, target, _told(run))
+
+    def restricted_kubeconfig(self, namespace: str) -> Path:
+        """Of a service account that may list pods in a namespace and no more."""
+        from kubernetes import client
+
+        name = "reader"
+        core = client.CoreV1Api(self.cluster.api)
+        rights = client.RbacAuthorizationV1Api(self.cluster.api)
+        core.create_namespaced_service_account(namespace, {"metadata": {"name": name}})
+        rules = [
+            {"apiGroups": [""], "resources": ["pods", "services"], "verbs": ["get", "list"]},
+            {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]},
+        ]
+        rights.create_namespaced_role(namespace, {"metadata": {"name": name}, "rules": rules})
+        rights.create_namespaced_role_binding(
+            namespace,
+            {
+                "metadata": {"name": name},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+                "roleRef": {
+                    "kind": "Role", "name": name, "apiGroup": "rbac.authorization.k8s.io",
+                },
+            },
         )  # fmt: skip
+        token = core.create_namespaced_service_account_token(name, namespace, {"spec": {}})
+        config = yaml.safe_load(self.cluster.kubeconfig.read_text())
+        config["users"] = [{"name": name, "user": {"token": token.status.token}}]
+        config["contexts"][0]["context"]["user"] = name
+        file = self.models.parent / f"{namespace}.kubeconfig"
+        file.write_text(json.dumps(config))
+        return file
+
+    def roll_out(
+        self, model: str, published: Published, config: RolloutConfig, run: str = "run"
+    ) -> RolloutReport:
+        """A whole rollout, as `slipway rollout` does it."""
+        spec = ModelSpec.model_validate(
+            {
+                "model": model,
+                "definition": model,
+                "gates": {"metrics": {"accuracy": {"floor": 0.5}}},
+                "objective": {"maximise": "accuracy"},
+                "publish": {"base_uri": self.uri},
+                "serve": config.serve.model_dump(mode="json"),
+                "rollout": config.rollout.model_dump(mode="json"),
+                "execution": {"retries": 0},
+            }
+        )
+        return roll_out(
+            spec,
+            published.version,
+            digest=published.digest,
+            rollout_id=run,
+            target=Target(self.environment),
+            say=_told(run),
+        )
+
+    def make_stable(self, model: str, kind: str, factor: float, config: RolloutConfig) -> Published:
+        """Publishes a version and makes it stable without further ado."""
+        published = self.publish(model, kind, answers_as=factor)
+        rollout = self.rollout(model, published, config, "setup")
+        current = rollout.channel("stable")
+        move_channel(
+            self.store,
+            model,
+            "stable",
+            version=published.version,
+            digest=published.digest,
+            expected_generation=current.generation if current else 0,
+        )
+        rollout.converge()
+        return published
 
     def load(self, namespace: str, model: str) -> SteadyLoad:
         """Requests to the model through its Service."""
@@ -149,3 +231,7 @@ def cluster_stack(cluster: Cluster, folder: Path) -> Iterator[ClusterStack]:
             }
             store = open_store(uri, s3.credentials)
             yield ClusterStack(cluster, models, uri, store, environment, inside, secrets)
+
+
+def _told(run: str) -> Callable[[str], None]:
+    return lambda line: print(f"{run}: {line}")  # noqa: T201  # shown beside a test that fails
