@@ -24,10 +24,16 @@ Image = Annotated[
 
 
 class ResourcesSpec(SpecModel):
-    """What a container asks for, which is also its limit."""
+    """The limits of a container; all of them are reserved, unless a request says less."""
 
     cpu: Quantity = Field("1", description="Cores.")
     memory: Quantity = Field("2Gi", description="Memory.")
+    cpu_request: Quantity | None = Field(
+        None, description="Cores that are reserved on a node; default: all of `cpu`."
+    )
+    memory_request: Quantity | None = Field(
+        None, description="Memory that is reserved on a node; default: all of `memory`."
+    )
     gpus: NonNegativeInt = Field(0, description="NVIDIA GPUs.")
 
 

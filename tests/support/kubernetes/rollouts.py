@@ -92,7 +92,12 @@ class ClusterStack:
             "namespace": namespace,
             "image": self.cluster.serving_image,
             "sync_image": self.cluster.serving_image,
-            "resources": {"cpu": "2", "memory": "1Gi"},
+            "resources": {
+                "cpu": "2",
+                "cpu_request": "10m",
+                "memory": "1Gi",
+                "memory_request": "64Mi",
+            },  # fmt: skip
             "credentials_secret": SECRET,
             "environment": self.pod_environment,
             "drain_seconds": 3,

@@ -1,107 +1,129 @@
-"""Stand-in until the manifests are merged: as little as the engine needs to be tried out."""
+"""Objects of Kubernetes from a spec, as plain data: no cluster is asked, nothing is read.
+
+Every object is complete, so that server-side apply by the manager `slipway` owns just what it says.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from slipway.kubernetes import names
+from slipway.kubernetes.manifests.access import network_policy, service_account
+from slipway.kubernetes.manifests.availability import autoscaler, disruption_budget
+from slipway.kubernetes.manifests.config import config_map
+from slipway.kubernetes.manifests.deployment import deployment
+from slipway.kubernetes.manifests.fleet import in_place_fleet, version_fleet
+from slipway.kubernetes.manifests.monitoring import pod_monitor
+from slipway.kubernetes.manifests.services import entry_service, version_service
+from slipway.kubernetes.spec import kubernetes_of
+from slipway.rollout.config_file import Serving
+
+if TYPE_CHECKING:
+    from slipway.kubernetes.manifests.base import Object
+    from slipway.kubernetes.manifests.fleet import ServedFleet
+    from slipway.spec.model import ModelSpec
+
+__all__ = ["entry_service", "in_place_objects", "render", "shared_objects", "version_objects"]
+
+_FIRST_VERSION = 1
 
 
-def shared_objects(spec: Any) -> list[dict[str, Any]]:
-    """The service account."""
-    return [_object("v1", "ServiceAccount", names.service(spec.model), spec, {})]
+def shared_objects(spec: ModelSpec) -> list[Object]:
+    """What there is once a model, whatever versions are served.
 
-
-def version_objects(
-    spec: Any, version: int, digest: str, *, replicas: int, with_autoscaler: bool = False
-) -> list[dict[str, Any]]:
-    """Deployment, Service and ConfigMap."""
-    k8s, model = spec.serve.kubernetes, spec.model
-    name = names.version_service(model, version)
-    labels = {names.MODEL_LABEL: model, names.VERSION_LABEL: str(version)}
-    config = (
-        f'model_config_list {{ config {{ name: "{model}" base_path: "/models/{model}" '
-        f'model_platform: "tensorflow" model_version_policy {{ specific {{ versions: {version} '
-        "} } } }\n"
-    )
-    env = [{"name": k, "value": v} for k, v in k8s.environment.items()]
-    secret = [{"secretRef": {"name": k8s.credentials_secret}}] if k8s.credentials_secret else []
-    mounts = [{"name": "models", "mountPath": "/models"}, {"name": "tmp", "mountPath": "/tmp"}]
-    limits = {"cpu": k8s.resources.cpu, "memory": k8s.resources.memory}
-    small = {"requests": {"cpu": "10m", "memory": "64Mi"}}
-    pod = {
-        "serviceAccountName": names.service(model),
-        "terminationGracePeriodSeconds": k8s.drain_seconds + 20,
-        "securityContext": {"runAsUser": 50001, "runAsNonRoot": True, "fsGroup": 50001},
-        "initContainers": [
-            {
-                "name": "sync", "image": k8s.sync_image, "env": env, "envFrom": secret,
-                "command": ["slipway", "sync", f"{spec.publish.base_uri}/{model}",
-                            f"/models/{model}", "--once"],
-                "volumeMounts": mounts, "resources": small,
-            }
-        ],
-        "containers": [
-            {
-                "name": "server", "image": k8s.image,
-                "command": ["tensorflow_model_server", "--rest_api_port=8501", "--port=8500",
-                            "--model_config_file=/config/models.config",
-                            "--monitoring_config_file=/config/monitoring.config",
-                            "--max_num_load_retries=0", "--model_cache_dir=/tmp"],
-                "ports": [{"name": "rest", "containerPort": 8501}],
-                "readinessProbe": {"httpGet": {
-                    "path": f"/v1/models/{model}/versions/{version}/metadata", "port": 8501},
-                    "periodSeconds": 1},
-                "lifecycle": {"preStop": {"sleep": {"seconds": k8s.drain_seconds}}},
-                "volumeMounts": [*mounts, {"name": "config", "mountPath": "/config"}],
-                "resources": {"limits": limits, **small},
-            }
-        ],
-        "volumes": [
-            {"name": "models", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}},
-            {"name": "config", "configMap": {"name": f"{name}-config"}},
-        ],
-    }  # fmt: skip
-    deployment = {
-        "replicas": replicas,
-        "selector": {"matchLabels": labels},
-        "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": {"metadata": {"labels": labels}, "spec": pod},
-    }
-    data = {"models.config": config, "monitoring.config": "prometheus_config { enable: true }\n"}
-    made = [
-        _object("v1", "ConfigMap", f"{name}-config", spec, {"data": data}, labels),
-        _object("apps/v1", "Deployment", name, spec, {"spec": deployment}, labels),
-        _object("v1", "Service", name, spec, {"spec": _service(labels)}, labels),
-    ]
-    made[1]["metadata"]["annotations"] = {names.DIGEST: digest}
-    if with_autoscaler and k8s.autoscaling:
-        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
-        scaler = {"scaleTargetRef": target, "maxReplicas": k8s.autoscaling.max_replicas}
-        made.append(
-            _object(
-                "autoscaling/v2", "HorizontalPodAutoscaler", name, spec, {"spec": scaler}, labels
-            )
-        )
+    Raises:
+        TerminalError: The spec has no serve.kubernetes.
+    """
+    kubernetes = kubernetes_of(spec)
+    made = []
+    if kubernetes.service_account is None:
+        made.append(service_account(spec))
+    if kubernetes.network_policy:
+        made.append(network_policy(spec))
+    if kubernetes.pod_monitor:
+        made.append(pod_monitor(spec))
     return made
 
 
-def entry_service(spec: Any, selector: dict[str, str]) -> dict[str, Any]:
-    """The Service that clients use."""
-    return _object("v1", "Service", names.service(spec.model), spec, {"spec": _service(selector)})
+def version_objects(
+    spec: ModelSpec,
+    version: int,
+    digest: str,
+    *,
+    replicas: int,
+    with_autoscaler: bool = False,
+) -> list[Object]:
+    """What serves one version, for as long as there is the version.
+
+    Args:
+        spec: The model's spec.
+        version: Which version; its pods never serve another one.
+        digest: Of the version's content; empty if it is not known.
+        replicas: Pods to start with.
+        with_autoscaler: Whether an autoscaler may change that, if the spec wants one at all.
+
+    Raises:
+        TerminalError: The spec has no serve.kubernetes, or publishes where pods cannot read.
+    """
+    fleet = version_fleet(spec, version, digest)
+    return [
+        config_map(fleet),
+        deployment(fleet, replicas),
+        version_service(spec, version),
+        *_availability(fleet, with_autoscaler=with_autoscaler),
+    ]
 
 
-def _service(selector: dict[str, str]) -> dict[str, Any]:
-    return {
-        "selector": selector,
-        "ports": [{"name": "rest", "port": 8501, "targetPort": 8501, "protocol": "TCP"}],
-    }
+def in_place_objects(spec: ModelSpec, serving: Serving) -> list[Object]:
+    """The server that is deployed once and loads one version after the other.
+
+    Only the ConfigMap depends on what is served: a rollout restarts no pod.
+
+    Args:
+        spec: The model's spec.
+        serving: Versions to serve, and the labels that lead to them.
+
+    Raises:
+        TerminalError: As `version_objects`.
+    """
+    fleet = in_place_fleet(spec, serving)
+    # A field that is not applied is the autoscaler's alone.
+    replicas = None if fleet.kubernetes.autoscaling else fleet.kubernetes.replicas
+    return [
+        config_map(fleet),
+        deployment(fleet, replicas),
+        *_availability(fleet, with_autoscaler=True),
+    ]
 
 
-def _object(
-    api: str, kind: str, name: str, spec: Any, more: dict[str, Any],
-    labels: dict[str, str] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    own = {names.MODEL_LABEL: spec.model, names.MANAGED_BY_LABEL: names.MANAGER, **(labels or {})}
-    metadata = {"name": name, "namespace": spec.serve.kubernetes.namespace, "labels": own}
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, **more}
+def render(spec: ModelSpec, version: int | None = None) -> list[Object]:
+    """Everything that a cluster holds once a version is stable, in the order to apply it.
+
+    Args:
+        spec: The model's spec.
+        version: Which version; default: the first.
+
+    Raises:
+        TerminalError: As `version_objects`.
+    """
+    served = version or _FIRST_VERSION
+    selector = {names.MODEL_LABEL: spec.model}
+    kubernetes = kubernetes_of(spec)
+    if spec.rollout.strategy == "in_place":
+        serving = Serving(frozenset({served}), {"stable": served})
+        made = in_place_objects(spec, serving)
+    else:
+        selector[names.VERSION_LABEL] = str(served)
+        made = version_objects(spec, served, "", replicas=kubernetes.replicas, with_autoscaler=True)
+        if kubernetes.autoscaling:
+            for each in made:
+                if each["kind"] == "Deployment":
+                    del each["spec"]["replicas"]
+    return [*shared_objects(spec), *made, entry_service(spec, selector)]
+
+
+def _availability(fleet: ServedFleet, *, with_autoscaler: bool) -> list[Object]:
+    made = [disruption_budget(fleet)]
+    if with_autoscaler and fleet.kubernetes.autoscaling is not None:
+        made.append(autoscaler(fleet, fleet.kubernetes.autoscaling))
+    return made

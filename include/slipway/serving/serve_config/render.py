@@ -18,6 +18,8 @@ from slipway.serving.serve_config.plan import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from slipway.serving.serve_config.plan import Plan
 
 SYNC_IMAGE = "slipway"
@@ -39,20 +41,36 @@ def files(plan: Plan) -> dict[str, str]:
 
 def models_config(plan: Plan) -> str:
     """The ModelServerConfig text proto. A rollout replaces the model's entry in it."""
-    options = plan.options
-    versions = sorted(set(options.labels.values()))
-    policy = f"latest {{ num_versions: {options.latest} }}"
-    if versions:
-        policy = f"specific {{ {' '.join(f'versions: {version}' for version in versions)} }}"
+    labels = plan.options.labels
+    if labels:
+        return specific_versions(plan.model, plan.base_path, labels.values(), labels)
+    latest = f"latest {{ num_versions: {plan.options.latest} }}"
+    return _models_config(plan.model, plan.base_path, latest, {})
+
+
+def specific_versions(
+    model: str, base_path: str, versions: Collection[int], labels: Mapping[str, int]
+) -> str:
+    """The ModelServerConfig text proto of a server that serves exactly some versions.
+
+    Without versions it names no model, which a server takes to mean that it serves none.
+    """
+    if not versions:
+        return "model_config_list {\n}\n"
+    named = " ".join(f"versions: {version}" for version in sorted(set(versions)))
+    return _models_config(model, base_path, f"specific {{ {named} }}", labels)
+
+
+def _models_config(model: str, base_path: str, policy: str, labels: Mapping[str, int]) -> str:
     lines = [
         "model_config_list {",
         "  config {",
-        f"    name: {json.dumps(plan.model)}",
-        f"    base_path: {json.dumps(plan.base_path)}",
+        f"    name: {json.dumps(model)}",
+        f"    base_path: {json.dumps(base_path)}",
         '    model_platform: "tensorflow"',
         f"    model_version_policy {{ {policy} }}",
     ]
-    for label, version in sorted(options.labels.items()):
+    for label, version in sorted(labels.items()):
         lines.append(f"    version_labels {{ key: {json.dumps(label)} value: {version} }}")
     return "\n".join([*lines, "  }", "}", ""])
 

@@ -1,0 +1,141 @@
+"""The Deployment: pods with a model server that come, work and go without a lost request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slipway.kubernetes import names
+from slipway.kubernetes.manifests import bucket
+from slipway.kubernetes.manifests.base import new_object
+from slipway.kubernetes.manifests.monitoring import scrape_annotations
+from slipway.kubernetes.manifests.security import confined, unprivileged
+from slipway.serving.serve_config.plan import CONFIG_FOLDER, GRPC_PORT, METRICS_PATH, REST_PORT
+
+if TYPE_CHECKING:
+    from slipway.kubernetes.manifests.base import Object
+    from slipway.kubernetes.manifests.fleet import ServedFleet
+    from slipway.spec.kubernetes import ResourcesSpec
+
+_GPU = "nvidia.com/gpu"
+# From the end of the drain until kubelet kills: for requests that still run.
+_LAST_REQUESTS_SECONDS = 20
+_DOMAINS = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+
+
+def deployment(fleet: ServedFleet, replicas: int | None) -> Object:
+    """The Deployment of a fleet.
+
+    Args:
+        fleet: What its servers do.
+        replicas: Pods; None: whoever scales it says.
+    """
+    content: dict[str, Any] = {} if replicas is None else {"replicas": replicas}
+    content |= {
+        "selector": {"matchLabels": fleet.selector},
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        },
+        "progressDeadlineSeconds": fleet.kubernetes.available_within_seconds,
+        "revisionHistoryLimit": 2,
+        "template": {
+            "metadata": {
+                "labels": fleet.pod_labels,
+                "annotations": {**scrape_annotations(), **_digest(fleet)},
+            },
+            "spec": _pod(fleet),
+        },
+    }
+    kind = ("apps/v1", "Deployment")
+    made = new_object(kind, fleet.name, fleet.spec, {"spec": content}, fleet.labels)
+    if fleet.digest:
+        made["metadata"]["annotations"] = _digest(fleet)
+    return made
+
+
+def _digest(fleet: ServedFleet) -> dict[str, str]:
+    return {names.DIGEST: fleet.digest} if fleet.digest else {}
+
+
+def _pod(fleet: ServedFleet) -> dict[str, Any]:
+    kubernetes = fleet.kubernetes
+    found: dict[str, Any] = {
+        "serviceAccountName": kubernetes.service_account or names.service(fleet.spec.model),
+        # Neither server nor sync talks to the API server; clouds' identities come another way.
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": unprivileged(),
+        "terminationGracePeriodSeconds": kubernetes.drain_seconds + _LAST_REQUESTS_SECONDS,
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": domain,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": fleet.selector},
+            }
+            for domain in _DOMAINS
+        ],
+        "initContainers": bucket.init_containers(fleet),
+        "containers": [_server(fleet)],
+        "volumes": [
+            {"name": "config", "configMap": {"name": names.config_map(fleet.name)}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+            *bucket.volumes(fleet),
+        ],
+    }
+    if kubernetes.node_selector:
+        found["nodeSelector"] = dict(kubernetes.node_selector)
+    if kubernetes.resources.gpus:
+        # Nodes with GPUs are commonly kept free of pods that need none.
+        found["tolerations"] = [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}]
+    return {name: value for name, value in found.items() if value != []}
+
+
+def _server(fleet: ServedFleet) -> dict[str, Any]:
+    kubernetes = fleet.kubernetes
+    found: dict[str, Any] = {
+        "name": "server",
+        "image": kubernetes.image,
+        "command": ["tensorflow_model_server"],
+        "args": list(fleet.plan.flags),
+        "env": bucket.server_environment(fleet),
+        "ports": [
+            {"name": "rest", "containerPort": REST_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
+        ],
+        "resources": _resources(kubernetes.resources),
+        "securityContext": confined(),
+        # A server answers this page however its models do; it listens once they are loaded.
+        "startupProbe": _probe(METRICS_PATH, 1, kubernetes.available_within_seconds),
+        "livenessProbe": _probe(METRICS_PATH, 10, 6),
+        "readinessProbe": _probe(fleet.status_path, 2, 3),
+        # The server ends at SIGTERM: by then no Service must lead here any more.
+        "lifecycle": {"preStop": {"sleep": {"seconds": kubernetes.drain_seconds}}},
+        "volumeMounts": [
+            {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - of the container, an emptyDir
+            *bucket.server_mounts(fleet),
+        ],
+    }
+    return {name: value for name, value in found.items() if value != []}
+
+
+def _probe(path: str, every_seconds: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "rest"},
+        "periodSeconds": every_seconds,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _resources(wanted: ResourcesSpec) -> dict[str, Any]:
+    gpus = {_GPU: str(wanted.gpus)} if wanted.gpus else {}
+    return {
+        "requests": {
+            "cpu": wanted.cpu_request or wanted.cpu,
+            "memory": wanted.memory_request or wanted.memory,
+            **gpus,
+        },
+        "limits": {"cpu": wanted.cpu, "memory": wanted.memory, **gpus},
+    }
