@@ -48,7 +48,7 @@ def _ended(code: int, reason: str = "Error") -> dict[str, Any]:
         (
             {"containerStatuses": [
                 _container(_waiting("CrashLoopBackOff"), lastState=_ended(3), restartCount=1)]},
-            "crash", True, "ended with status 3, 1 times: first line of m-v2-x/server | out of luck",
+            "crash", True, "status 3, 1 times: first line of m-v2-x/server | out of luck",
         ),
         (
             {"containerStatuses": [
