@@ -97,7 +97,7 @@ class ClusterStack:
                 "cpu_request": "10m",
                 "memory": "1Gi",
                 "memory_request": "64Mi",
-            },  # fmt: skip
+            },
             "credentials_secret": SECRET,
             "environment": self.pod_environment,
             "drain_seconds": 3,
