@@ -25,6 +25,9 @@ def sync(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     once: Annotated[
         bool, typer.Option("--once", help="Bring the folder in step and exit, as init container.")
     ] = False,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Have just this version, and delete none.")
+    ] = None,
     status_url: Annotated[
         str | None,
         typer.Option(
@@ -51,7 +54,11 @@ def sync(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     policy = Policy(
-        keep=keep, interval=interval, reserve_bytes=int(reserve_mb * 1e6), status_url=status_url
+        keep=keep,
+        interval=interval,
+        reserve_bytes=int(reserve_mb * 1e6),
+        status_url=status_url,
+        only=version,
     )
     with clear_errors():
         if once:

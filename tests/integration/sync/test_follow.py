@@ -250,3 +250,34 @@ def test_two_followers_of_one_folder_are_refused(tmp_path: Path):
         LocalVersions(tmp_path)
     disk.close()
     LocalVersions(tmp_path).close()
+
+
+def test_one_version_alone_is_had_whatever_the_channels_say(store: Store, tmp_path: Path):
+    for seed in (1, 2, 3):
+        publish_seed(store, tmp_path, seed)
+    point(store, 3)
+    with following(store, tmp_path / "served", Policy(reserve_bytes=0, only=2)) as made:
+        assert made.poll()
+        assert made.versions == {2}
+
+
+def test_one_version_alone_deletes_none_of_those_that_are_there(store: Store, tmp_path: Path):
+    for seed in (1, 2, 3):
+        publish_seed(store, tmp_path, seed)
+    for only in (1, 3):
+        policy = Policy(keep=1, reserve_bytes=0, only=only)
+        with following(store, tmp_path / "served", policy) as made:
+            assert made.poll()
+    assert made.versions == {1, 3}
+
+
+def test_one_version_that_there_is_not_is_said_so_until_there_is(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    policy = Policy(interval=0.01, reserve_bytes=0, only=2)
+    with following(store, tmp_path / "served", policy) as made:
+        assert not made.poll()
+        assert "no version 2" in str(made.follower.failures[2])
+        assert made.metrics.value("manifest") == 1
+        publish_seed(store, tmp_path, 2)
+        assert made.poll()
+        assert made.versions == {2}

@@ -104,3 +104,22 @@ def test_once_tells_by_its_status_what_stands_in_the_way(tmp_path: Path):
     damaged = subprocess.run(command, check=False, capture_output=True, text=True)
     assert damaged.returncode == 1
     assert "ledger" in damaged.stderr
+
+
+def test_once_with_a_version_brings_just_that_one_from_s3(
+    s3_server: S3Server, s3_uri: str, tmp_path: Path
+):
+    environment = {**os.environ, **s3_server.credentials.to_environment()}
+    store = open_store(s3_uri, s3_server.credentials)
+    for seed in (1, 2, 3):
+        publish_model(store, write_model(tmp_path / "m", seed=seed))
+    folder = tmp_path / "served"
+    command = sync(f"{s3_uri}/{MODEL}", str(folder), "--once", "--version")
+    done = subprocess.run([*command, "2"], env=environment, check=False)
+    assert done.returncode == 0
+    assert [child.name for child in folder.iterdir() if child.name.isdigit()] == ["2"]
+    missing = subprocess.run(
+        [*command, "7"], env=environment, check=False, capture_output=True, text=True
+    )
+    assert missing.returncode == 1
+    assert "There is no version 7" in missing.stderr

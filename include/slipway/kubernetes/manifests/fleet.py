@@ -72,10 +72,12 @@ class ServedFleet:
         """Answers 200 when what this pod is for is loaded, and only then.
 
         The model's status itself is no measure: it is 200 also while a version loads, and after it
-        failed to. Metadata are taken from the loaded model.
+        failed to. Metadata are taken from a loaded model. Pods that follow the bucket are ready
+        with any version: they listen once all that they started with are loaded, and before the
+        first promotion there is none but the canary.
         """
-        which = "labels/stable" if self.version is None else f"versions/{self.version}"
-        return f"/v1/models/{self.spec.model}/{which}/metadata"
+        which = "" if self.version is None else f"/versions/{self.version}"
+        return f"/v1/models/{self.spec.model}{which}/metadata"
 
 
 def version_fleet(spec: ModelSpec, version: int, digest: str) -> ServedFleet:

@@ -43,12 +43,14 @@ class Policy:
         interval: Seconds between two polls.
         reserve_bytes: What is left free on the disk.
         status_url: Of the model server that reads the folder; None if there is none to ask.
+        only: The one version to have; nothing is deleted then. None: what channels and `keep` say.
     """
 
     keep: int = 2
     interval: float = 10.0
     reserve_bytes: int = _RESERVE_BYTES
     status_url: str | None = None
+    only: int | None = None
 
 
 @dataclass(slots=True)
@@ -131,7 +133,7 @@ class Follower:
             self._fail(0, "store" if "code" in error.details else "ledger", error)
         if self._known is not None and not self._stop.is_set():
             self._fetch(self._known)
-            if self._prune_later:
+            if self._prune_later and self._policy.only is None:
                 self._prune(self._known)
         self._metrics.add("store_requests_total", self._store.requests - asked)
         self._show()
@@ -168,7 +170,7 @@ class Follower:
 
     def _fetch(self, known: _Known) -> None:
         while not self._stop.is_set():
-            versions = wanted(known.ledger, known.channels, self._policy.keep, known.missing)
+            versions = self._wanted(known)
             todo = [version for version in versions if not self._in_place(known, version)]
             self._disk.drop_staging(todo)
             missing = len(known.missing)
@@ -178,6 +180,11 @@ class Follower:
                 self._try_version(known, version)
             if len(known.missing) == missing:  # or else older ones take their place
                 return
+
+    def _wanted(self, known: _Known) -> list[int]:
+        if self._policy.only is not None:
+            return [self._policy.only]
+        return wanted(known.ledger, known.channels, self._policy.keep, known.missing)
 
     def _in_place(self, known: _Known, version: int) -> bool:
         ready = self._disk.ready.get(version)
@@ -210,6 +217,8 @@ class Follower:
         if manifest is None:
             manifest = find_manifest(self._store, self._model, version)
             if manifest is None:
+                if self._policy.only is not None:
+                    raise self._unpublished(version)
                 known.missing.add(version)
                 return
             known.manifests[version] = manifest
@@ -243,6 +252,13 @@ class Follower:
             time.monotonic() - began,
         )
         self._disk.settle(manifest.version)
+
+    def _unpublished(self, version: int) -> TerminalError:
+        return TerminalError(
+            f"There is no version {version} at {self._store.uri}/{self._model}.",
+            hint="`slipway versions` lists those that there are; it may have been removed.",
+            subject=Layout(self._model).manifest(version),
+        )
 
     def _check_room(self, manifest: Manifest) -> None:
         needed = manifest.size_bytes - self._disk.staged_bytes(manifest)
