@@ -104,7 +104,7 @@ def _too_late(
             subject=fleets.model,
         )
     version = change.version
-    trouble = fleets.trouble(version, observed)
+    trouble = fleets.trouble(version, observed, last=True)
     what = f"version {version} of {fleets.model}"
     if trouble is not None:
         return trouble.error(f"{what}, given {within_seconds:g} s,")

@@ -32,6 +32,7 @@ def permissions(spec: ModelSpec) -> list[tuple[str, str, str]]:
         *_each("Pod", "list"),
         ("get", "Pod", "log"),
         ("get", "Pod", "proxy"),
+        *_each("Event", "list"),
         *_each("EndpointSlice", "list"),
         ("create", "Service", "proxy"),
     ]

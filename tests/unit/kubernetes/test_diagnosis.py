@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from slipway.kubernetes.diagnosis import Trouble, deployment_trouble, pod_trouble, worst
+from slipway.kubernetes.diagnosis import (
+    Trouble,
+    deployment_trouble,
+    event_trouble,
+    pod_trouble,
+    worst,
+)
 
 _MADE = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 _LATER = _MADE + timedelta(minutes=1)
@@ -130,3 +136,14 @@ def test_what_is_hopeless_is_told_first() -> None:
     assert worst([None, passing, final]) == final
     assert worst([passing, None]) == passing
     assert worst([None]) is None
+
+
+def test_the_last_warning_of_kubernetes_is_better_than_nothing() -> None:
+    events = [
+        {"type": "Warning", "reason": "FailedMount", "message": "no such ConfigMap"},
+        {"type": "Normal", "reason": "Scheduled", "message": "assigned"},
+    ]
+    found = event_trouble("m-v2-x", events)
+    assert found is not None
+    assert found.message == "FailedMount: no such ConfigMap"
+    assert event_trouble("m-v2-x", events[1:]) is None
