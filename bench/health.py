@@ -9,8 +9,8 @@ Latency is shown to the judge as the side of the limit that the quantile is on.
 
 Beside it, on the same traffic, the arithmetic of:
 
-- Flagger: interval 1m, threshold 5, request-success-rate at least 99 (fluxcd.io/flagger/usage/metrics
-  for the metric; 5 failed checks as in its first example).
+- Flagger: request-success-rate at least 99 over 1m (fluxcd.io/flagger/usage/metrics), looked at
+  every 1m, rolled back after 5 failed checks.
 - Argo Rollouts: the background analysis of its docs/features/analysis.md, interval 5m and three
   failed measurements, with the same 99% in place of the example's 95%, which 5% errors sit on.
 
@@ -28,7 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from support.simulated_rollouts import Ended, by_steps, judged, policy, scrapes  # noqa: E402  # path
+from support.simulated_rollouts import Ended, by_steps, judged, policy, scrapes
 
 RATE = 10.0
 LARGEST_RISK = 0.005  # of false alarms and of misses

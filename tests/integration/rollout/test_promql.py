@@ -169,7 +169,7 @@ def test_failed_loads_are_those_of_the_version(target: tuple[Counted, Prometheus
 def test_a_query_of_the_users_own(target: tuple[Counted, PrometheusClient]) -> None:
     _, client = target
     own = 'max_over_time(vector({version})[{window}:1s]) * count(up{job!="{model}"})'
-    query = promql.filled_in(own, model="m", version=4, window="5s")
+    query = promql.filled_in(own, model="m", version="4", window="5s")
     assert client.query(query) == 4
 
 
