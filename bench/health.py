@@ -7,12 +7,13 @@ random phase; the real judge looks at them under `promise: {error_ratio: 0.05, w
 Healthy canaries fail 0.2% of requests, bad ones 5%, slow ones answer 30% above the limit on p90.
 Latency is shown to the judge as the side of the limit that the quantile is on.
 
-Beside it, on the same traffic, the arithmetic of:
+Beside it, on the first 100 of the bad rollouts, scraped every 15 s, the arithmetic of:
 
 - Flagger: request-success-rate at least 99 over 1m (fluxcd.io/flagger/usage/metrics), looked at
-  every 1m, rolled back after 5 failed checks.
+  every 1m, rolled back after 5 failed checks (docs/gitbook/how-it-works.md; 10 in later ones).
 - Argo Rollouts: the background analysis of its docs/features/analysis.md, interval 5m and three
   failed measurements, with the same 99% in place of the example's 95%, which 5% errors sit on.
+  Its first measurement counts after the first interval; right at the start, it would save one.
 
 Exit status 1 if a limit is broken.
 """
