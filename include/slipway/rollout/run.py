@@ -19,6 +19,7 @@ from slipway.rollout.promote import promote
 from slipway.rollout.rollback import rollback
 from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
 from slipway.rollout.shift import shift
+from slipway.rollout.subject import Subject
 from slipway.rollout.target import Target
 from slipway.rollout.watch import watch
 from slipway.serving.layout import resolve
@@ -119,7 +120,7 @@ class _Run:
             for share in self.shares if decision.verdict == "healthy" else ():
                 self.rollout.say(f"{share:.0%} of the requests for {self.rollout.name}")
                 metrics, _ = self._patiently(partial(shift, share=share), self.rollout)
-                decision = self._watch(metrics)
+                decision = self._watch(metrics, share=share)
                 if decision.verdict != "healthy":
                     break
         except SlipwayError as error:
@@ -142,14 +143,18 @@ class _Run:
                 time.sleep(delay)
         return step(rollout)
 
-    def _watch(self, metrics: dict[str, float]) -> Decision:
+    def _watch(self, metrics: dict[str, float], *, share: float = 0.0) -> Decision:
         """The verdict; without figures of a probe, of what Prometheus sees alone."""
-        health = self.rollout.config.rollout.health
+        spec = self.rollout.config.rollout
+        # With all requests at the canary, stable has none to be compared with.
+        stable = self.rollout.channel("stable") if share < 1 else None
+        subject = Subject.of(
+            spec, self.rollout.model, self.rollout.version, stable.version if stable else None
+        )
         with PrometheusClient(self.rollout.target.prometheus_url) as prometheus:
             return watch(
-                health,
-                self.rollout.model,
-                self.rollout.version,
+                spec.health,
+                subject,
                 prometheus=prometheus,
                 probe=metrics or None,
                 on_look=self._show,
