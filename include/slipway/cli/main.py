@@ -15,6 +15,7 @@ COMMANDS = {
     "validate": "specs:specs",
     "plan": "specs:specs",
     "schema": "specs:specs",
+    "render": "manifests:rendering",
     "run": "building:building",
     "report": "building:building",
     "rollout": "building:building",

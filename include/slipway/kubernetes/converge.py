@@ -53,7 +53,7 @@ def converge(
             order = ordered()
             observed = fleets.look(order)
             change = next_change(order.goal, observed.seen, sizes)
-            if change is None:
+            if change is None or _is_others(change, order):
                 return order
             told.once(_described(change))
             if isinstance(change, Wait):
@@ -83,6 +83,12 @@ class _Told:
         if line != self._last:
             self._say(line)
         self._last = line
+
+
+def _is_others(change: Change, order: Order) -> bool:
+    """Whether only another rollout's canary is left to wait for: that is its own business."""
+    ours = (None, order.own, order.goal.stable)
+    return isinstance(change, Wait) and change.version not in ours
 
 
 def _refuse_hopeless(fleets: Fleets, waiting: Wait, observed: Observed) -> None:

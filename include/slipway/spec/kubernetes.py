@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
 from slipway.spec.base import SpecModel
 
@@ -13,6 +22,61 @@ DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[
 
 Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 """A quantity of Kubernetes: 500m of a core, 2Gi of memory."""
+
+_UNITS = {
+    "m": Decimal("0.001"),
+    "": Decimal(1),
+    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGT", start=1)},
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGT", start=1)},
+}
+
+
+def _amount(quantity: str) -> Decimal:
+    number = quantity.rstrip("mkKMGTi")
+    return Decimal(number) * _UNITS[quantity.removeprefix(number)]
+
+
+def _limits_something(quantity: str) -> str:
+    if not _amount(quantity):
+        msg = "0 would be no limit at all; give more"
+        raise ValueError(msg)
+    return quantity
+
+
+Cores = Annotated[
+    str,
+    StringConstraints(pattern=r"^([0-9]+(\.[0-9]{1,3})?|[0-9]+m)$"),
+    AfterValidator(_limits_something),
+]
+"""Cores of a CPU, to the thousandth: 2, 0.5, 500m."""
+
+Memory = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]+(k|M|G|T|Ki|Mi|Gi|Ti)$"),
+    AfterValidator(_limits_something),
+]
+"""Memory: 512Mi, 2Gi."""
+
+LabelName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*/)?"
+        r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+    ),
+]
+"""The name of a label or annotation: kubernetes.io/arch, pool."""
+
+LabelValue = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")
+]
+"""The value of a label."""
+
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""The name of an environment variable."""
+
+_SECRET_VARIABLE = re.compile(r"ACCESS_KEY_ID|SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE_KEY")
+# Of these names the value says where something is.
+_FILE_VARIABLE = re.compile(r"_(FILE|URI|URL|PATH|CREDENTIALS)$")
 
 Image = Annotated[
     str,
@@ -26,15 +90,26 @@ Image = Annotated[
 class ResourcesSpec(SpecModel):
     """The limits of a container; all of them are reserved, unless a request says less."""
 
-    cpu: Quantity = Field("1", description="Cores.")
-    memory: Quantity = Field("2Gi", description="Memory.")
-    cpu_request: Quantity | None = Field(
+    cpu: Cores = Field("1", description="Cores.")
+    memory: Memory = Field("2Gi", description="Memory.")
+    cpu_request: Cores | None = Field(
         None, description="Cores that are reserved on a node; default: all of `cpu`."
     )
-    memory_request: Quantity | None = Field(
+    memory_request: Memory | None = Field(
         None, description="Memory that is reserved on a node; default: all of `memory`."
     )
     gpus: NonNegativeInt = Field(0, description="NVIDIA GPUs.")
+
+    @model_validator(mode="after")
+    def _requests_are_within_limits(self) -> ResourcesSpec:
+        for name, asked, limit in (
+            ("cpu", self.cpu_request, self.cpu),
+            ("memory", self.memory_request, self.memory),
+        ):
+            if asked is not None and _amount(asked) > _amount(limit):
+                msg = f"{name}_request {asked} is more than {name} {limit}, which is the limit"
+                raise ValueError(msg)
+        return self
 
 
 class ServiceSpec(SpecModel):
@@ -89,16 +164,18 @@ class KubernetesSpec(SpecModel):
     service_account: DnsLabel | None = Field(
         None, description="An existing service account; default: one of the model's own."
     )
-    service_account_annotations: dict[str, str] = Field(
+    service_account_annotations: dict[LabelName, str] = Field(
         default_factory=dict,
         description="Annotations of the model's own service account: workload identity, such as "
         "eks.amazonaws.com/role-arn or iam.gke.io/gcp-service-account.",
     )
-    environment: dict[str, str] = Field(
+    environment: dict[VariableName, str] = Field(
         default_factory=dict,
         description="For whoever reads the bucket: AWS_ENDPOINT_URL, AWS_REGION; no secrets.",
     )
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Nodes to run on.")
+    node_selector: dict[LabelName, LabelValue] = Field(
+        default_factory=dict, description="Nodes to run on."
+    )
     batching: bool = Field(False, description="Whether the server collects requests in batches.")
     pod_monitor: bool = Field(
         False, description="Also a PodMonitor, where Prometheus' operator is installed."
@@ -121,4 +198,27 @@ class KubernetesSpec(SpecModel):
             if "@" not in image and tag in {"", "latest"}:
                 msg = f"{name}: {image} is not pinned; name a version's tag or a digest"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_no_secret(self) -> KubernetesSpec:
+        for name in self.environment:
+            if _SECRET_VARIABLE.search(name.upper()) and not _FILE_VARIABLE.search(name.upper()):
+                msg = f"environment: {name} is a secret; put it into the Secret that "
+                raise ValueError(msg + "credentials_secret names")
+        return self
+
+    @model_validator(mode="after")
+    def _identity_is_its_own(self) -> KubernetesSpec:
+        if self.service_account is not None and self.service_account_annotations:
+            msg = "service_account_annotations are for the model's own service account; annotate "
+            raise ValueError(msg + f"{self.service_account} where it is made, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _image_can_use_gpus(self) -> KubernetesSpec:
+        repository, _, tag = self.image.partition("@")[0].rpartition(":")
+        if self.resources.gpus and repository == "tensorflow/serving" and "gpu" not in tag:
+            msg = f"resources.gpus: {self.image} serves on the CPU alone; name {tag}-gpu"
+            raise ValueError(msg)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
@@ -91,6 +92,21 @@ class ModelSpec(SpecModel):
     def _strategy_has_a_cluster(self) -> ModelSpec:
         if self.rollout.strategy != "in_place" and self.serve.kubernetes is None:
             msg = f"rollout.strategy: {self.rollout.strategy} needs serve.kubernetes"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _fits_a_cluster(self) -> ModelSpec:
+        if self.serve.kubernetes is None:
+            return self
+        if self.publish.base_uri.startswith("file://"):
+            msg = "publish.base_uri: pods cannot read a folder of this machine; publish to s3:// "
+            raise ValueError(msg + "or gs://")
+        if self.model.endswith("_"):
+            msg = f"model: {self.model!r} names a Service, which may not end with _"
+            raise ValueError(msg)
+        if re.search(r"_v[0-9]+$", self.model):
+            msg = f"model: {self.model!r} reads like a version's Deployment; end it otherwise"
             raise ValueError(msg)
         return self
 
