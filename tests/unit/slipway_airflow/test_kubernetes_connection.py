@@ -38,7 +38,9 @@ def test_a_kubeconfig_in_the_connection_becomes_a_file_that_only_we_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prefix: str, as_text: bool
 ) -> None:
     name = f"kube_a{len(prefix)}{as_text}".lower()
-    connect(monkeypatch, name, **{f"{prefix}kube_config": json.dumps(CONFIG) if as_text else CONFIG})
+    connect(
+        monkeypatch, name, **{f"{prefix}kube_config": json.dumps(CONFIG) if as_text else CONFIG}
+    )
     file = Path(kubernetes_environment(name, tmp_path)["SLIPWAY_KUBECONFIG"])
     assert json.loads(file.read_text()) == CONFIG
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
