@@ -72,6 +72,7 @@ STEPS: dict[str, StepEntry] = {
     ),
     "rollback": StepEntry("slipway.steps.rollback", cached=False),
     "select": StepEntry("slipway.steps.select", cached=False),
+    "shift": StepEntry("slipway.steps.shift", cached=False),
     "tflite": StepEntry(
         "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_LITERT
     ),

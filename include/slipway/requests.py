@@ -24,7 +24,18 @@ DEFINITIONS_VARIABLE = "SLIPWAY_DEFINITIONS"
 # These steps work on what others made, or on what is published; a definition would only be one
 # more thing that could be missing.
 _WITHOUT_DEFINITION = frozenset(
-    {"select", "publish", "preflight", "deploy", "probe", "promote", "rollback", "gc", "adopt"}
+    {
+        "select",
+        "publish",
+        "preflight",
+        "deploy",
+        "probe",
+        "shift",
+        "promote",
+        "rollback",
+        "gc",
+        "adopt",
+    }
 )
 
 

@@ -1,8 +1,8 @@
 r"""Specs become DAGs: the only place that makes tasks.
 
 <model>__build     check -> each variant's group (make, validate) -> benchmark -> select -> publish
-<model>__rollout   preflight -> deploy -> probe -> health -> promote -> stable
-\-> rollback                 \-> gc
+<model>__rollout   preflight -> deploy -> probe -> health -> [approve -> shift -> health] ...
+                   -> [approve] -> promote -> stable, gc; \-> rollback
 <model>__adopt     adopt, only when a person asks for it
 """
 
@@ -26,7 +26,7 @@ from slipway_airflow.failures import RETRY_POLICY, retry_arguments
 from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.broken_spec import BrokenSpecOperator
 from slipway_airflow.operators.registry import OPERATORS
-from slipway_airflow.sensors.model_health import HEALTH, ModelHealthSensor
+from slipway_airflow.sensors.model_health import ModelHealthSensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
     from slipway.spec.model import ModelSpec
+    from slipway.spec.plan import PlannedStep
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,6 @@ BUILD, ROLLOUT, ADOPT = "build", "rollout", "adopt"
 BROKEN_TAG = "broken-spec"
 STABLE = "stable"
 
-# The gate is Airflow's own, so it is not in the plan; it stands after this step.
-_BEFORE_HEALTH = "probe"
 _NO_ID = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -91,15 +90,16 @@ def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
     common = _common_arguments(spec, dag)
     tasks: dict[str, BaseOperator] = {}
     for planned in plan_rollout(spec):
+        if planned.approval is not None:
+            approval = _approval(spec, planned, list(tasks), common)
+            _follow(approval, planned.approval, tasks)
         rollback = planned.step == "rollback"
         rule = {"trigger_rule": TriggerRule.ONE_FAILED} if rollback else {}
-        before = list(tasks.values())
         task = _task(Work(spec, file, planned), planned.task_id, **common, **rule)
-        _set_upstream(task, _before_in_rollout(planned.step, before, tasks))
+        _set_upstream(task, _before_in_rollout(planned.step, tasks))
         tasks[planned.task_id] = task
-        if planned.step == _BEFORE_HEALTH:
-            tasks[HEALTH] = _health(spec, common)
-            _set_upstream(tasks[HEALTH], [task])
+        if planned.gate is not None:
+            _follow(_health(spec, planned, common), planned.gate, tasks)
     stable = EmptyOperator(
         task_id=STABLE,
         dag=dag,
@@ -144,13 +144,18 @@ def adopt_dag(spec: ModelSpec, file: Path) -> DAG:
     return dag
 
 
-def _before_in_rollout(
-    step: str, before: Sequence[BaseOperator], tasks: dict[str, BaseOperator]
-) -> Sequence[BaseOperator]:
+def _before_in_rollout(step: str, tasks: dict[str, BaseOperator]) -> Sequence[BaseOperator]:
+    before = list(tasks.values())
     if step == "rollback":
         return before[1:]
     # What a promotion sets free goes after it; that this fails must not roll anything back.
     return [tasks["promote"]] if step == "gc" else before[-1:]
+
+
+def _follow(task: BaseOperator, task_id: str, tasks: dict[str, BaseOperator]) -> None:
+    """Put a task behind the last one."""
+    _set_upstream(task, list(tasks.values())[-1:])
+    tasks[task_id] = task
 
 
 def broken_dag(file: Path, error: SlipwayError) -> DAG:
@@ -259,6 +264,24 @@ def _variant_group(spec: ModelSpec, variant: str, dag: DAG) -> TaskGroup:
     return TaskGroup(variant, dag=dag, parent_group=dag.task_group, tooltip=tooltip)
 
 
-def _health(spec: ModelSpec, common: dict[str, Any]) -> BaseOperator:
+def _health(spec: ModelSpec, planned: PlannedStep, common: dict[str, Any]) -> BaseOperator:
     doc = "Judges the canary by Prometheus until its verdict is final; only healthy goes on."
-    return ModelHealthSensor(task_id=HEALTH, spec=spec, doc_md=doc, **common)
+    return ModelHealthSensor(
+        task_id=str(planned.gate), spec=spec, after=planned.task_id, doc_md=doc, **common
+    )
+
+
+def _approval(
+    spec: ModelSpec, planned: PlannedStep, before: list[str], common: dict[str, Any]
+) -> BaseOperator:
+    # Imported where a spec asks for it: thousands that do not need not wait for it.
+    from slipway_airflow.operators.approval import RolloutApprovalOperator
+
+    return RolloutApprovalOperator(
+        task_id=str(planned.approval),
+        spec=spec,
+        step=planned.summary.rstrip("."),
+        evidence_of=before[0],
+        doc_md="A person approves the digest that is shown, or it is rolled back.",
+        **common,
+    )

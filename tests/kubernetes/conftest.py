@@ -10,11 +10,13 @@ import pytest
 from slipway.errors import SlipwayError
 from support.kubernetes.existing import existing_cluster
 from support.kubernetes.own import own_cluster
+from support.kubernetes.rollouts import cluster_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.kubernetes.cluster import Cluster
+    from support.kubernetes.rollouts import ClusterStack
 
 _HERE = Path(__file__).parent
 
@@ -43,6 +45,16 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
             yield own
     except SlipwayError as error:
         pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterStack]:
+    """The cluster with a bucket, Prometheus and versions to roll out."""
+    folder = tmp_path_factory.mktemp("rollouts")
+    with cluster_stack(cluster, folder) as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running
 
 
 @pytest.fixture(autouse=True)

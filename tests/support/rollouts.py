@@ -181,7 +181,7 @@ class Stack:
 def running_stack(folder: Path) -> Iterator[Stack]:
     """Starts everything on free ports and ends all of it."""
     models = folder / "models"
-    _in_own_process(
+    in_own_process(
         f"from support.rollouts import write_models; write_models(Path({str(models)!r}))"
     )
     port = free_port()
@@ -228,7 +228,8 @@ def _model_server(folder: Path, port: int, config: Path, credentials: StoreCrede
     return Service("model-server", command, lambda: answers(ready), environment)
 
 
-def _in_own_process(code: str) -> None:
+def in_own_process(code: str) -> None:
+    """Runs Python code, with Path imported."""
     # TensorFlow's threads and memory stay out of the tests' process.
     paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     subprocess.run(

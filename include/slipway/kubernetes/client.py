@@ -8,7 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from slipway.errors import TerminalError
-from slipway.kubernetes.errors import Outdated, api_error
+from slipway.kubernetes.errors import OutdatedError, api_error
 from slipway.kubernetes.kinds import KINDS
 from slipway.rollout.endpoint import Endpoint
 
@@ -21,17 +21,22 @@ MANAGER = "slipway"
 _TIMEOUTS_SECONDS = (5.0, 30.0)
 _NOT_FOUND = 404
 _NO_LOG = {400, _NOT_FOUND}  # not yet, or no more
-_CONFLICTING = re.compile(r'conflict with "([^"]+)"')
+_CONFLICTING = re.compile(r'conflicts? with "([^"]+)"')
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+
+
+# Within the class, `list` is its method.
+Objects = list[dict[str, Any]]
+Query = list[tuple[str, str]]
 
 
 class Cluster:
     """One cluster's API server.
 
     Every call raises TerminalError for what it refuses and TransientError where it does not
-    answer, with verb, resource and namespace; `Outdated`, a TransientError, where an object has
-    changed since it was read.
+    answer, with verb, resource and namespace; `OutdatedError`, which is transient, where an object
+    has changed since it was read.
 
     Args:
         api: The official client's `ApiClient`.
@@ -78,7 +83,7 @@ class Cluster:
         *,
         labels: Mapping[str, str] | None = None,
         fields: str = "",
-    ) -> list[dict[str, Any]]:
+    ) -> Objects:
         """The objects with all of these labels."""
         query = [("fieldSelector", fields)] if fields else []
         if labels:
@@ -110,7 +115,7 @@ class Cluster:
             body["metadata"]["resourceVersion"] = expect
         try:
             return self._apply(body, force=False, dry_run=dry_run)
-        except Outdated as error:
+        except OutdatedError as error:
             others = set(_CONFLICTING.findall(error.message)) - {MANAGER}
             if others:
                 raise _owned_by_others(wanted, sorted(others), error) from None
@@ -119,7 +124,7 @@ class Cluster:
         return self._apply(body, force=True, dry_run=dry_run)
 
     def create(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Create an object; `Outdated` if it is there already."""
+        """Create an object; `OutdatedError` if it is there already."""
         kind, namespace, name = _identity(wanted)
         path = KINDS[kind].path(namespace)
         what = f"{KINDS[kind].plural}/{name}" if name else KINDS[kind].plural
@@ -239,7 +244,7 @@ class Cluster:
         finally:
             reply.close()
 
-    def events_of(self, namespace: str, name: str) -> list[dict[str, Any]]:
+    def events_of(self, namespace: str, name: str) -> Objects:
         """The events about an object of that name, oldest first."""
         found = self.list("Event", namespace, fields=f"involvedObject.name={name}")
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or ""))
@@ -287,7 +292,7 @@ class Cluster:
         namespace: str,
         *,
         body: dict[str, Any] | None = None,
-        query: list[tuple[str, str]] | None = None,
+        query: Query | None = None,
         content: str = "application/json",
         missing: bool = False,
     ) -> dict[str, Any] | None:
@@ -310,7 +315,7 @@ class Cluster:
         method: str,
         path: str,
         *,
-        query: list[tuple[str, str]] | None = None,
+        query: Query | None = None,
         body: dict[str, Any] | None = None,
         content: str = "application/json",
         seconds: float = _TIMEOUTS_SECONDS[1],
@@ -349,7 +354,7 @@ def _identity(found: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _owned_by_others(
-    wanted: Mapping[str, Any], others: list[str], error: Outdated
+    wanted: Mapping[str, Any], others: list[str], error: OutdatedError
 ) -> TerminalError:
     kind, namespace, name = _identity(wanted)
     return TerminalError(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
 
+_BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
-class Outdated(TransientError):
+
+class OutdatedError(TransientError):
     """The object has changed since it was read, or is there already: look again."""
 
 
@@ -37,13 +40,13 @@ def api_error(error: Exception, *, verb: str, resource: str, namespace: str) -> 
 def _by_status(
     status: int, where: str, said: str, resource: str, answer: dict[str, Any]
 ) -> SlipwayError:
-    if status == 401:
+    if status == HTTPStatus.UNAUTHORIZED:
         return TerminalError(
             f"the Kubernetes API does not accept the credentials: {where}",
             hint="renew the kubeconfig or the service account's token",
             subject=resource,
         )
-    if status == 403:
+    if status == HTTPStatus.FORBIDDEN:
         quota = "exceeded quota" in said
         return TerminalError(
             f"{'over quota' if quota else 'may not'} {where}: {said}",
@@ -52,9 +55,9 @@ def _by_status(
             else "grant this verb on this resource; `slipway render --rbac` lists all of them",
             subject=resource,
         )
-    if status == 409:
-        return Outdated(f"{where}: {said}", hint="look again", subject=resource)
-    if status in {408, 429} or status >= 500:
+    if status == HTTPStatus.CONFLICT:
+        return OutdatedError(f"{where}: {said}", hint="look again", subject=resource)
+    if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientError(
             f"the Kubernetes API could not {where} now: HTTP {status}: {said}",
             hint="try again; read the API server's log if it stays so",

@@ -6,12 +6,13 @@ import fcntl
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -21,6 +22,39 @@ class Serving:
 
     versions: frozenset[int] = frozenset()
     labels: Mapping[str, int] = field(default_factory=dict)
+
+
+class ConfigHolder(Protocol):
+    """What a running server polls, wherever it is kept."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Nobody else changes it unnoticed meanwhile."""
+
+    def read(self, model: str) -> Serving:
+        """What it says of a model; nothing if it does not name it."""
+
+    def write(self, model: str, base_path: str, serving: Serving) -> None:
+        """Replace what it says of a model."""
+
+
+def read_serving(text: str, model: str) -> Serving:
+    """What a ModelServerConfig as text says of a model; nothing if it does not name it.
+
+    Raises:
+        TerminalError: It is none.
+    """
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    try:
+        found = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    except text_format.ParseError as error:
+        raise TerminalError(
+            f"the model config of {model} is no ModelServerConfig: {error}",
+            hint="delete the ConfigMap that holds it, and roll out again",
+            subject=model,
+        ) from None
+    return _serving(found, model)
 
 
 class ModelConfigFile:
@@ -51,11 +85,7 @@ class ModelConfigFile:
         Raises:
             TerminalError: The file is missing or is no ModelServerConfig.
         """
-        for entry in self._parsed().model_config_list.config:
-            if entry.name == model:
-                versions = frozenset(entry.model_version_policy.specific.versions)
-                return Serving(versions, dict(entry.version_labels))
-        return Serving()
+        return _serving(self._parsed(), model)
 
     def write(self, model: str, base_path: str, serving: Serving) -> None:
         """Replace the entry of a model, and keep every other byte for byte in meaning.
@@ -114,3 +144,11 @@ class ModelConfigFile:
             "a folder that this process may write to",
             subject=str(self.path),
         )
+
+
+def _serving(config: Any, model: str) -> Serving:
+    for entry in config.model_config_list.config:
+        if entry.name == model:
+            versions = frozenset(entry.model_version_policy.specific.versions)
+            return Serving(versions, dict(entry.version_labels))
+    return Serving()

@@ -16,8 +16,8 @@ from slipway.rollout.config_file import Serving
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slipway.rollout.config_file import ModelConfigFile
-    from slipway.rollout.server import ModelServer, Seen
+    from slipway.rollout.config_file import ConfigHolder
+    from slipway.rollout.server import Seen, Servable
 
 _POLL_SECONDS = 0.2
 
@@ -53,8 +53,8 @@ def converge(
     base_path: str,
     wanted: Callable[[], Serving],
     *,
-    file: ModelConfigFile,
-    server: ModelServer,
+    file: ConfigHolder,
+    server: Servable,
     within_seconds: float,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Serving:
@@ -102,7 +102,7 @@ def converge(
         time.sleep(_POLL_SECONDS)
 
 
-def _look(server: ModelServer, model: str, goal: Serving, deadline: float) -> Seen:
+def _look(server: Servable, model: str, goal: Serving, deadline: float) -> Seen:
     """See what is served; a server that is busy loading may answer later."""
     while True:
         try:

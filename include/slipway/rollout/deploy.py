@@ -38,7 +38,7 @@ def deploy(rollout: Rollout) -> dict[str, Any]:
                 expected_generation=canary.generation if canary else 0,
                 moved_by=rollout.parameters.rollout_id,
             )
-    serving = rollout.converge()
+    serving = rollout.converge(share=None if already_stable else 0.0)
     details: dict[str, Any] = {
         "versions": sorted(serving.versions),
         "labels": dict(serving.labels),

@@ -41,11 +41,12 @@ def probe(rollout: Rollout) -> tuple[dict[str, float], dict[str, Any]]:
     label = rollout.label()
     golden = _golden(rollout)
     settings = rollout.config.rollout.probe
-    url = f"{rollout.target.server_url}/v1/models/{rollout.model}/labels/{label}:predict"
+    endpoint, path = rollout.servers.canary_endpoint(), rollout.servers.predict_path(label)
     rollout.say(f"{len(golden.requests)} golden and {settings.requests} probe requests to {label}")
     started_at = time.time()
     replies = send(
-        url,
+        endpoint,
+        path,
         [request.body for request in golden.requests],
         requests=len(golden.requests) + settings.requests,
         rate_per_second=settings.rate_per_second,
@@ -54,14 +55,14 @@ def probe(rollout: Rollout) -> tuple[dict[str, float], dict[str, Any]]:
     figures = {PROBE_STARTED_AT: started_at, **_figures(rollout, golden, replies)}
     details = {
         "label": label,
-        "url": url,
+        "url": f"{endpoint.url}{path}",
         "tolerance": max(settings.tolerance, golden.tolerance),
         "differences": _differences(golden, replies, settings.tolerance),
         "unanswered": _unanswered(golden, replies),
         "problems": _problems(replies),
     }
     rollout.evidence.add("probe", metrics=figures, **details)
-    _judge(rollout, replies, details)
+    _judge(rollout, replies, details, endpoint.url)
     return figures, details
 
 
@@ -131,12 +132,14 @@ def _problems(replies: Sequence[Reply]) -> dict[str, int]:
     return dict(found.most_common(_MOST_SHOWN))
 
 
-def _judge(rollout: Rollout, replies: Sequence[Reply], details: dict[str, Any]) -> None:
+def _judge(
+    rollout: Rollout, replies: Sequence[Reply], details: dict[str, Any], server: str
+) -> None:
     if all(reply.refused for reply in replies):
         raise TransientError(
-            f"no model server listens at {rollout.target.server_url}",
+            f"no model server listens at {server}",
             hint="start the model server",
-            subject=rollout.target.server_url,
+            subject=server,
         )
     subject = f"{rollout.model}/{rollout.version}"
     shown = {"evidence": rollout.evidence.uri, "differences": details["differences"]}

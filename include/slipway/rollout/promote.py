@@ -32,6 +32,7 @@ def promote(rollout: Rollout) -> dict[str, Any]:
             hint="roll back",
             subject=f"{rollout.model}/{rollout.version}",
         )
+    rollout.refuse_unapproved()
     stable, canary = rollout.channel("stable"), rollout.channel("canary")
     already_stable = rollout.holds(stable)
     if not already_stable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from slipway.contracts import Contract
@@ -17,9 +18,11 @@ from slipway.rollout.prometheus import PrometheusClient
 from slipway.rollout.promote import promote
 from slipway.rollout.rollback import rollback
 from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
+from slipway.rollout.shift import shift
 from slipway.rollout.target import Target
 from slipway.rollout.watch import watch
 from slipway.serving.layout import resolve
+from slipway.spec.plan import plan_rollout
 from slipway.storage import open_store
 
 if TYPE_CHECKING:
@@ -66,7 +69,9 @@ def roll_out(
     target: Target | None = None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> RolloutReport:
-    """Preflight, deploy, probe, watch, then promote or roll back.
+    """Preflight, deploy, probe, watch, shift and watch again, then promote or roll back.
+
+    Whoever calls this has approved what the spec wants approved.
 
     Args:
         spec: The model's spec.
@@ -93,13 +98,15 @@ def roll_out(
     )
     servers = target or Target.from_environment()
     rollout = Rollout(spec.model, config, parameters, store, servers, say)
-    return _Run(rollout, spec.execution).run()
+    shares = tuple(step.config["share"] for step in plan_rollout(spec) if step.step == "shift")
+    return _Run(rollout, spec.execution, shares).run()
 
 
 @dataclass
 class _Run:
     rollout: Rollout
     execution: ExecutionSpec
+    shares: tuple[float, ...]
 
     def run(self) -> RolloutReport:
         if self._patiently(preflight, self.rollout)["already_stable"]:
@@ -110,6 +117,12 @@ class _Run:
             self._patiently(deploy, self.rollout)
             metrics, _ = self._patiently(probe, self.rollout)
             decision = self._watch(metrics)
+            for share in self.shares if decision.verdict == "healthy" else ():
+                self.rollout.say(f"{share:.0%} of the requests for {self.rollout.name}")
+                metrics, _ = self._patiently(partial(shift, share=share), self.rollout)
+                decision = self._watch(metrics)
+                if decision.verdict != "healthy":
+                    break
         except SlipwayError as error:
             return self._withdraw(None, error.message)
         except BaseException:
@@ -131,6 +144,7 @@ class _Run:
         return step(rollout)
 
     def _watch(self, metrics: dict[str, float]) -> Decision:
+        """The verdict; without figures of a probe, of what Prometheus sees alone."""
         health = self.rollout.config.rollout.health
         with PrometheusClient(self.rollout.target.prometheus_url) as prometheus:
             return watch(
@@ -138,7 +152,7 @@ class _Run:
                 self.rollout.model,
                 self.rollout.version,
                 prometheus=prometheus,
-                probe=metrics,
+                probe=metrics or None,
                 on_look=self._show,
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import httpx
 
@@ -12,6 +12,8 @@ from slipway.errors import TransientError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
+
+    from slipway.rollout.endpoint import Endpoint
 
 _TIMEOUT_SECONDS = 5.0
 _AVAILABLE = "AVAILABLE"
@@ -40,18 +42,34 @@ class Seen:
         return frozenset(v for v, state in self.states.items() if state == _AVAILABLE)
 
 
+class Servable(Protocol):
+    """One model server, or several that are to serve the same."""
+
+    @property
+    def url(self) -> str:
+        """Where, for messages."""
+
+    def look(self, model: str, labels: Iterable[str] = ()) -> Seen:
+        """See which versions and labels of a model answer."""
+
+
 class ModelServer:
     """The REST API of one model server.
 
     A context manager, which closes its connections.
 
     Args:
-        url: Base address, without a trailing slash.
+        endpoint: Where it is reached.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._http = httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._url = endpoint.url
+        self._http = endpoint.client(_TIMEOUT_SECONDS)
+
+    @property
+    def url(self) -> str:
+        """Base address."""
+        return self._url
 
     def look(self, model: str, labels: Iterable[str] = ()) -> Seen:
         """See which versions and labels of a model answer.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from slipway.errors import TerminalError
 from slipway.health import Decision
-from slipway.rollout.config_file import ModelConfigFile, Serving
-from slipway.rollout.converge import converge
+from slipway.rollout.config_file import Serving
 from slipway.rollout.evidence import Evidence
-from slipway.rollout.server import ModelServer
+from slipway.rollout.servers import servers_of
 from slipway.rollout.target import Target
 from slipway.serving.channels import read_channel
 from slipway.spec.base import StepConfig
@@ -22,6 +22,7 @@ from slipway.storage import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from slipway.rollout.servers import Servers
     from slipway.serving.channels import Channel
     from slipway.serving.layout import ChannelName
     from slipway.steps.base import StepContext
@@ -31,11 +32,16 @@ CHANNELS: tuple[ChannelName, ...] = ("stable", "canary")
 
 
 class RolloutConfig(StepConfig):
-    """The options of the steps of a rollout: parts of the spec."""
+    """The options of the steps of a rollout: parts of the spec.
+
+    Attributes:
+        share: Of the requests, for the canary: of the step `shift` only.
+    """
 
     base_uri: str
     serve: ServeSpec
     rollout: RolloutSpec
+    share: float = 0.0
 
 
 class RolloutParameters(BaseModel):
@@ -48,6 +54,7 @@ class RolloutParameters(BaseModel):
         allow_older: Whether the version may take over from a newer one.
         decision: What the health gate decided, for promote and rollback.
         reason: Why somebody rolls back, in words.
+        approved: Digest of what a person approved; None if nobody was asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -58,6 +65,7 @@ class RolloutParameters(BaseModel):
     allow_older: bool = False
     decision: Decision | None = None
     reason: str = ""
+    approved: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,11 @@ class Rollout:
         """Where this rollout's evidence goes."""
         return Evidence(self.store, self.model, self.version, self.parameters.rollout_id)
 
+    @cached_property
+    def servers(self) -> Servers:
+        """The servers, where the spec says that they are."""
+        return servers_of(self)
+
     def channel(self, name: ChannelName) -> Channel | None:
         """Where a channel points now."""
         return read_channel(self.store, self.model, name)
@@ -147,6 +160,21 @@ class Rollout:
                 details={name: channel.version},
             )
 
+    def refuse_unapproved(self) -> None:
+        """What a person approved is what goes on.
+
+        Raises:
+            TerminalError: It was other content.
+        """
+        approved = self.parameters.approved
+        if approved not in (None, self.parameters.digest):
+            raise TerminalError(
+                f"{self.name} has digest {self.parameters.digest[:12]}, but {str(approved)[:12]} "
+                "was approved",
+                hint="start a new rollout and approve what it shows",
+                subject=f"{self.model}/{self.version}",
+            )
+
     def superseded(self) -> TerminalError:
         """The error for a run whose version is no longer the canary."""
         labels = self.wanted().labels
@@ -167,15 +195,6 @@ class Rollout:
                 labels[name] = channel.version
         return Serving(frozenset(labels.values()), labels)
 
-    def converge(self) -> Serving:
-        """Bring the server to where the channels point; see `slipway.rollout.converge`."""
-        with ModelServer(self.target.server_url) as server:
-            return converge(
-                self.model,
-                self.target.base_path(self.config.base_uri, self.model),
-                self.wanted,
-                file=ModelConfigFile(self.target.config_file),
-                server=server,
-                within_seconds=self.config.serve.available_within_seconds,
-                say=self.say,
-            )
+    def converge(self, share: float | None = None) -> Serving:
+        """Bring the servers to where the channels point; see `slipway.rollout.servers`."""
+        return self.servers.converge(share)

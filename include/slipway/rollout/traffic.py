@@ -13,6 +13,8 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slipway.rollout.endpoint import Endpoint
+
 # A canary that hangs must not take all of the server's threads from stable.
 _MOST_IN_FLIGHT = 8
 
@@ -37,7 +39,8 @@ class Reply:
 
 
 def send(
-    url: str,
+    endpoint: Endpoint,
+    path: str,
     bodies: Sequence[dict[str, Any]],
     *,
     requests: int,
@@ -49,7 +52,8 @@ def send(
     At most 8 are under way at once; a server that is slower than that lowers the rate.
 
     Args:
-        url: Of the :predict call.
+        endpoint: Of the server.
+        path: Of the :predict call.
         bodies: At least one.
         requests: How many to send in all.
         rate_per_second: How many to begin a second.
@@ -58,7 +62,7 @@ def send(
     Returns:
         One reply a request, in the order of sending.
     """
-    return asyncio.run(_send(url, bodies, requests, rate_per_second, timeout_seconds))
+    return asyncio.run(_send(endpoint, path, bodies, requests, rate_per_second, timeout_seconds))
 
 
 def quantile(values: Sequence[float], percentile: float) -> float:
@@ -68,11 +72,17 @@ def quantile(values: Sequence[float], percentile: float) -> float:
 
 
 async def _send(
-    url: str, bodies: Sequence[dict[str, Any]], requests: int, rate: float, limit_seconds: float
+    endpoint: Endpoint,
+    path: str,
+    bodies: Sequence[dict[str, Any]],
+    requests: int,
+    rate: float,
+    limit_seconds: float,
 ) -> list[Reply]:
     slots = asyncio.Semaphore(_MOST_IN_FLIGHT)
     started = time.perf_counter()
-    async with httpx.AsyncClient(timeout=limit_seconds, trust_env=False) as client:
+    url = f"{endpoint.url}{path}"
+    async with endpoint.async_client(limit_seconds) as client:
 
         async def one(number: int) -> Reply:
             try:

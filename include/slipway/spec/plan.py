@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 
 CHECK = "check"
+HEALTH = "health"
+APPROVE = "approve"
+_AROUND = frozenset({"preflight", "rollback", "gc"})
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class PlannedStep:
         after: Task ids of steps that only have to be over.
         tolerant: Whether it runs although steps before it failed.
         summary: One sentence for people.
+        gate: Task id of the health gate that stands behind it, if one does.
+        approval: Task id of the approval that a person gives before it, if one does.
     """
 
     task_id: str
@@ -39,6 +44,8 @@ class PlannedStep:
     reports: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     tolerant: bool = False
+    gate: str | None = None
+    approval: str | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -92,7 +99,7 @@ def plan_build(spec: ModelSpec) -> list[PlannedStep]:
 
 
 def plan_rollout(spec: ModelSpec) -> list[PlannedStep]:
-    """The steps from a published version to stable; the health gate stands after `probe`.
+    """The steps from a published version to stable, with the health gates that stand behind them.
 
     `gc` comes after `promote`, which sets the old stable version free; nothing waits for it.
     """
@@ -101,14 +108,21 @@ def plan_rollout(spec: ModelSpec) -> list[PlannedStep]:
         "serve": spec.serve.model_dump(mode="json"),
         "rollout": spec.rollout.model_dump(mode="json"),
     }
-    chain = [
-        ("preflight", "Checks version, digest and fence before anything is touched."),
-        ("deploy", "Loads the version beside stable under the label canary."),
-        ("probe", "Sends golden and probe requests to the canary."),
-        ("promote", "Moves the label and the channel stable to the version."),
-        ("rollback", "Withdraws the canary and keeps the evidence."),
+
+    def step(name: str, summary: str, **more: Any) -> PlannedStep:
+        return PlannedStep(name, name, summary, config=config, **more)
+
+    shifts = [
+        PlannedStep(
+            f"{group}.shift",
+            "shift",
+            f"Gives the canary {share:.0%} of the requests.",
+            config={**config, "share": share},
+            gate=f"{group}.{HEALTH}",
+            approval=f"{group}.{APPROVE}" if approval else None,
+        )
+        for group, share, approval in _shares(spec)
     ]
-    steps = [PlannedStep(name, name, summary, config=config) for name, summary in chain]
     tidy = PlannedStep(
         "gc",
         "gc",
@@ -116,7 +130,43 @@ def plan_rollout(spec: ModelSpec) -> list[PlannedStep]:
         "channel points to, and what dead publishers left.",
         config=spec.publish.model_dump(mode="json"),
     )
-    return [*steps, tidy]
+    return [
+        step("preflight", "Checks version, digest and fence before anything is touched."),
+        step("deploy", "Loads the version beside stable under the label canary."),
+        step("probe", "Sends golden and probe requests to the canary.", gate=HEALTH),
+        *shifts,
+        step(
+            "promote",
+            "Moves the label and the channel stable to the version.",
+            approval=APPROVE if spec.rollout.approval else None,
+        ),
+        step("rollback", "Withdraws the canary and keeps the evidence."),
+        tidy,
+    ]
+
+
+def rollout_gates(spec: ModelSpec) -> list[str]:
+    """Task ids of a rollout's health gates, in the order in which they stand."""
+    return [step.gate for step in plan_rollout(spec) if step.gate is not None]
+
+
+def rollout_tasks(spec: ModelSpec) -> list[str]:
+    """Task ids of all that comes between preflight and rollback, in that order."""
+    found = [
+        (step.approval, step.task_id, step.gate)
+        for step in plan_rollout(spec)
+        if step.step not in _AROUND
+    ]
+    return [task_id for step in found for task_id in step if task_id is not None]
+
+
+def _shares(spec: ModelSpec) -> list[tuple[str, float, bool]]:
+    """Group, share and whether a person is asked, of every shift of requests before promotion."""
+    if spec.rollout.strategy == "canary":
+        steps = spec.rollout.canary.steps
+        return [(f"step_{i}", each.share, each.approval) for i, each in enumerate(steps, 1)]
+    # All requests go over at once, and stable's pods stay until that is judged too.
+    return [("switch", 1.0, False)] if spec.rollout.strategy == "blue_green" else []
 
 
 def plan_adopt(spec: ModelSpec) -> list[PlannedStep]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
+from slipway.spec.plan import rollout_gates
 from slipway_airflow.operators.rollout import RolloutOperator
 from slipway_airflow.outcomes import outcomes_of
-from slipway_airflow.sensors.model_health import HEALTH, decision_of
+from slipway_airflow.sensors.model_health import decision_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,12 +22,12 @@ class PromoteOperator(RolloutOperator):
     """
 
     def _parameters(self, context: Context) -> dict[str, Any]:
-        judged = outcomes_of(context, [HEALTH]).get(HEALTH)
-        decision = decision_of(judged)
+        gate = rollout_gates(self.spec)[-1]
+        decision = decision_of(outcomes_of(context, [gate]).get(gate))
         if decision is None:
             raise TerminalError(
-                f"{self.spec.model}: the task {HEALTH} left no decision, so nothing is promoted",
-                hint=f"clear deploy with Downstream; {HEALTH} must run, not be marked as success",
-                subject=HEALTH,
+                f"{self.spec.model}: the task {gate} left no decision, so nothing is promoted",
+                hint=f"clear deploy with Downstream; {gate} must run, not be marked as success",
+                subject=gate,
             )
         return {**super()._parameters(context), "decision": decision}

@@ -19,6 +19,7 @@ from slipway_airflow.operators.quantize import QuantizeOperator
 from slipway_airflow.operators.retention import RetentionOperator
 from slipway_airflow.operators.rollback import RollbackOperator
 from slipway_airflow.operators.select import SelectOperator
+from slipway_airflow.operators.shift import ShiftOperator
 from slipway_airflow.operators.tflite_convert import TFLiteConvertOperator
 from slipway_airflow.operators.train_export import TrainExportOperator
 from slipway_airflow.operators.validate import ValidateOperator
@@ -42,6 +43,7 @@ OPERATORS: dict[str, type[StepOperator]] = {
     "quantize": QuantizeOperator,
     "rollback": RollbackOperator,
     "select": SelectOperator,
+    "shift": ShiftOperator,
     "tflite": TFLiteConvertOperator,
     "train": TrainExportOperator,
     "validate": ValidateOperator,

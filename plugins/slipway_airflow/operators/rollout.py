@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
+from slipway_airflow.hooks.connections import bucket_environment
+from slipway_airflow.hooks.kubernetes import kubernetes_environment
 from slipway_airflow.links import EvidenceLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
 
@@ -12,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from airflow.sdk import BaseOperatorLink, Context
+
+    from slipway.contracts import StepResult
 
 PREFLIGHT = "preflight"
 SETTLED_KEY = "settled"
@@ -27,16 +33,53 @@ class RolloutOperator(StepOperator):
     needs_model_server = True
     operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(), EvidenceLink())
 
-    def _parameters(self, context: Context) -> dict[str, Any]:
+    _folder: Path | None = None
+
+    def _run(self, context: Context) -> StepResult:
+        # A kubeconfig that the connection holds as text is a file for as long as the step runs.
+        with TemporaryDirectory(prefix="slipway-rollout-") as folder:
+            self._folder = Path(folder)
+            return super()._run(context)
+
+    def _environment(self) -> dict[str, str]:
+        kubernetes = self.spec.serve.kubernetes
+        if kubernetes is None:
+            return super()._environment()
+        publish = self.spec.publish
         return {
+            **bucket_environment(publish.connection, publish.base_uri),
+            **kubernetes_environment(kubernetes.connection, self._folder or Path.cwd()),
+        }
+
+    def _parameters(self, context: Context) -> dict[str, Any]:
+        parameters = {
             **super()._parameters(context),
             "rollout_id": context["run_id"],
             "allow_older": bool(context["params"].get("allow_older", False)),
             **self._settled(context),
         }
+        if self.work.planned.approval is not None:
+            parameters["approved"] = approved_digest(context, self.work.planned.approval)
+        return parameters
 
     def _settled(self, context: Context) -> dict[str, Any]:
         return settled_version(context)
+
+
+def approved_digest(context: Context, task_id: str) -> str:
+    """The digest that a person approved.
+
+    Raises:
+        TerminalError: if that task left none, as when it was marked as success by hand.
+    """
+    left: Any = context["ti"].xcom_pull(task_ids=task_id)
+    if not left or "digest" not in left:
+        raise TerminalError(
+            f"the task {task_id} left no approval, so nothing goes on",
+            hint=f"clear {task_id} with Downstream; a person must answer it in the UI",
+            subject=task_id,
+        )
+    return str(left["digest"])
 
 
 def settled_version(context: Context) -> dict[str, Any]:

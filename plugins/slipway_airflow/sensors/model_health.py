@@ -13,6 +13,7 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 from slipway.contracts import StepFailure, StepResult
 from slipway.errors import SlipwayError, TerminalError
 from slipway.health import Decision, Judge, JudgeState
+from slipway.spec.plan import HEALTH
 from slipway_airflow.hooks.prometheus import look
 from slipway_airflow.links import PrometheusLink
 from slipway_airflow.operators.rollout import settled_version
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from slipway.contracts import StepOutcome
     from slipway.spec.model import ModelSpec
 
-HEALTH = "health"
 _PROBE = "probe"
 _PROMOTE = "promote"
 _PROVEN = "proven"
@@ -53,6 +53,7 @@ class ModelHealthSensor(BaseSensorOperator):
 
     Args:
         spec: The model's spec.
+        after: Task id of the step before it, whose figures of a probe are judged too.
         deferrable: Whether to wait in the triggerer instead of on a worker.
 
     Raises:
@@ -66,7 +67,9 @@ class ModelHealthSensor(BaseSensorOperator):
     operator_extra_links: Collection[BaseOperatorLink] = (PrometheusLink(),)
     ui_color = "#e2f0d9"
 
-    def __init__(self, *, spec: ModelSpec, deferrable: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, *, spec: ModelSpec, after: str = _PROBE, deferrable: bool = True, **kwargs: Any
+    ) -> None:
         policy = spec.rollout.health
         super().__init__(poke_interval=policy.interval_seconds, **kwargs)
         if self.soft_fail or self.never_fail or self.silent_fail:
@@ -76,6 +79,7 @@ class ModelHealthSensor(BaseSensorOperator):
             message = "reschedule would forget the looks; use deferrable=True to free the worker"
             raise ValueError(message)
         self.spec = spec
+        self.after = after
         self.deferrable = deferrable
         self.queries: dict[str, str] = {}
         self._judge: Judge | None = None
@@ -128,7 +132,7 @@ class ModelHealthSensor(BaseSensorOperator):
             model=self.spec.model,
             version=_version(context),
             started_at=judge.state.started_at,
-            probe=_probe(context),
+            probe=_figures(context, self.after),
         )
         patience = timedelta(seconds=policy.timeout_seconds) + _SLACK
         self.defer(trigger=trigger, method_name="decide", timeout=patience)
@@ -139,7 +143,7 @@ class ModelHealthSensor(BaseSensorOperator):
             self.spec.model,
             _version(context),
             state=JudgeState(started_at=time.time()),
-            probe=_probe(context),
+            probe=_figures(context, self.after),
         )
 
     def _conclude(self, context: Context, decision: Decision) -> dict[str, Any]:
@@ -193,12 +197,14 @@ def _version(context: Context) -> int:
     return int(settled_version(context)["version"])
 
 
-def _probe(context: Context) -> dict[str, float]:
-    probed = context["ti"].xcom_pull(task_ids=_PROBE)
-    if not probed:
+def _figures(context: Context, after: str) -> dict[str, float] | None:
+    """What the step before the gate counted itself; None if clients' requests are enough."""
+    left = context["ti"].xcom_pull(task_ids=after)
+    if not left:
         raise TerminalError(
-            "the canary was not probed: the task probe left no figures",
-            hint="clear deploy with Downstream; probe must run, not be marked as success",
-            subject=_PROBE,
+            f"the canary was not probed: the task {after} left no figures",
+            hint=f"clear deploy with Downstream; {after} must run, not be marked as success",
+            subject=after,
         )
-    return dict(probed["metrics"])
+    figures = dict(left["metrics"])
+    return None if after != _PROBE and not figures else figures

@@ -11,6 +11,7 @@ from slipway.contracts import StepRequest
 from slipway.errors import TerminalError, TransientError
 from slipway.process import run_step
 from slipway.rollout.deploy import deploy
+from slipway.rollout.endpoint import Endpoint
 from slipway.rollout.evidence import Evidence
 from slipway.rollout.probe import probe
 from slipway.rollout.promote import release_canary
@@ -77,7 +78,7 @@ def start_rollout(
 
 
 def assert_withdrawn(stack: Stack, model: str, published: Published) -> None:
-    with ModelServer(stack.server_url) as server:
+    with ModelServer(Endpoint(stack.server_url)) as server:
         seen = server.look(model, ["stable", "canary"])
     assert published.version not in seen.available
     assert seen.labels == {"stable": 1}
@@ -100,7 +101,7 @@ def test_a_healthy_version_takes_over_without_a_failed_request(stack: Stack) -> 
     assert sorted(traffic.factors) == traffic.factors  # from the old to the new, and never back
     assert evidence["probe"]["metrics"]["probe_requests"] == 43
     assert evidence["promote"]["decision"]["verdict"] == "healthy"
-    with ModelServer(stack.server_url) as server:
+    with ModelServer(Endpoint(stack.server_url)) as server:
         assert server.look("healthy").available == {2}
 
     again, _ = start_rollout(stack, "healthy", second)
@@ -236,7 +237,7 @@ def test_killed_at_any_instant_and_run_again_every_step_finishes_the_same_work(
         traffic.wait_for(20)
     assert traffic.failures == []
     assert set(traffic.factors[-20:]) == {2.0 if last == "promote" else 1.0}
-    with ModelServer(stack.server_url) as server:
+    with ModelServer(Endpoint(stack.server_url)) as server:
         assert server.look(model).available == {2 if last == "promote" else 1}
 
 

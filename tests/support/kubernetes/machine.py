@@ -195,10 +195,9 @@ def remove_cgroups(name: str) -> None:
 
 
 def cgroup_hierarchies() -> list[Path]:
-    """Mount points: those of version 1, or the one of version 2 where it is alone."""
+    """Mount points, of version 1 and of version 2."""
     mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    first = [Path(where) for where, kind in mounts if kind == "cgroup"]
-    return first or [Path(where) for where, kind in mounts if kind == "cgroup2"]
+    return [Path(where) for where, kind in mounts if kind in {"cgroup", "cgroup2"}]
 
 
 def _check() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.local.processes import free_port
+from slipway.rollout.endpoint import Endpoint
 from slipway.rollout.traffic import quantile, send
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def url() -> Iterator[str]:
 
 def test_bodies_take_turns_and_answers_keep_their_order(url: str) -> None:
     bodies = [{"say": "a"}, {"say": "bad"}, {"say": "garbage"}]
-    replies = send(url, bodies, requests=7, rate_per_second=1000, timeout_seconds=5)
+    replies = send(Endpoint(url), "", bodies, requests=7, rate_per_second=1000, timeout_seconds=5)
     assert [reply.index for reply in replies] == [0, 1, 2, 0, 1, 2, 0]
     assert [reply.answer for reply in replies[:3]] == [{"said": "a"}, None, None]
     assert replies[1].problem == 'HTTP 400: {"said": "bad"}'
@@ -57,19 +58,21 @@ def test_bodies_take_turns_and_answers_keep_their_order(url: str) -> None:
 
 def test_the_rate_is_kept(url: str) -> None:
     started = time.monotonic()
-    send(url, [{"say": "a"}], requests=11, rate_per_second=20, timeout_seconds=5)
+    send(Endpoint(url), "", [{"say": "a"}], requests=11, rate_per_second=20, timeout_seconds=5)
     assert time.monotonic() - started >= 0.5
 
 
 def test_a_request_that_takes_too_long_is_given_up(url: str) -> None:
-    [reply] = send(url, [{"say": "wait"}], requests=1, rate_per_second=10, timeout_seconds=0.2)
+    [reply] = send(
+        Endpoint(url), "", [{"say": "wait"}], requests=1, rate_per_second=10, timeout_seconds=0.2
+    )
     assert "ReadTimeout" in reply.problem
     assert not reply.refused
 
 
 def test_where_nothing_listens_the_request_is_refused() -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    [reply] = send(url, [{}], requests=1, rate_per_second=10, timeout_seconds=5)
+    [reply] = send(Endpoint(url), "", [{}], requests=1, rate_per_second=10, timeout_seconds=5)
     assert reply.refused
 
 

@@ -1,0 +1,126 @@
+"""A rollout with pods of its own for every version: the strategies canary and blue_green."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slipway.kubernetes import names
+from slipway.kubernetes.client import Cluster
+from slipway.kubernetes.converge import converge
+from slipway.kubernetes.fleets import REST_PORT, Fleets, Order
+from slipway.kubernetes.goal import Goal, Sizes
+from slipway.kubernetes.preflight import check_cluster
+from slipway.kubernetes.spec import kubernetes_of, served_spec
+from slipway.rollout.config_file import Serving
+
+if TYPE_CHECKING:
+    from slipway.rollout.endpoint import Endpoint
+    from slipway.rollout.session import Rollout
+    from slipway.spec.kubernetes import KubernetesSpec
+    from slipway.spec.model import ModelSpec
+    from slipway.spec.rollout import RolloutSpec
+
+
+@dataclass(frozen=True)
+class VersionServers:
+    """One model on one cluster, a Deployment a version.
+
+    Attributes:
+        rollout: The rollout.
+        spec: What the manifests are made from.
+        cluster: Where.
+    """
+
+    rollout: Rollout
+    spec: ModelSpec
+    cluster: Cluster
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> VersionServers:
+        """As the rollout's spec and target say."""
+        return cls(rollout, served_spec(rollout), Cluster.connect(rollout.target.environ))
+
+    @property
+    def _kubernetes(self) -> KubernetesSpec:
+        return kubernetes_of(self.spec)
+
+    def check(self) -> dict[str, Any]:
+        """Reachable, allowed, and all that the pods refer to is there; see `check_cluster`."""
+        fleets = Fleets(self.cluster, self.spec)
+        fleets.look(self._order(None))
+        objects = fleets.objects(self.rollout.version, self.rollout.parameters.digest)
+        return check_cluster(self.cluster, self.spec, objects)
+
+    def converge(self, share: float | None = None) -> Serving:
+        """Bring the cluster to where the channels point; see `slipway.kubernetes.converge`."""
+        order = converge(
+            Fleets(self.cluster, self.spec),
+            lambda: self._order(share),
+            sizes_of(self._kubernetes, self.spec.rollout),
+            within_seconds=self._kubernetes.available_within_seconds,
+            say=self.rollout.say,
+        )
+        goal = order.goal
+        labels = {"stable": goal.stable, "canary": goal.canary}
+        return Serving(
+            frozenset(goal.versions),
+            {label: version for label, version in labels.items() if version is not None},
+        )
+
+    def canary_endpoint(self) -> Endpoint:
+        """The Service of the version's own pods, through the API server."""
+        service = names.version_service(self.rollout.model, self.rollout.version)
+        return self.cluster.http(self._kubernetes.namespace, f"services/{service}", REST_PORT)
+
+    def predict_path(self, label: str) -> str:  # noqa: ARG002  # its pods have no labels
+        """By version."""
+        return f"/v1/models/{self.rollout.model}/versions/{self.rollout.version}:predict"
+
+    def _order(self, share: float | None) -> Order:
+        rollout = self.rollout
+        stable, canary = rollout.channel("stable"), rollout.channel("canary")
+        if canary is None or canary.version is None:
+            share = 0.0
+        elif share is None or not rollout.holds(canary):
+            # What another rollout has given its canary is not ours to change.
+            share = self._given_share()
+        return Order(
+            goal=Goal(
+                stable.version if stable else None, canary.version if canary else None, share
+            ),
+            generations=(
+                stable.generation if stable else 0,
+                canary.generation if canary else 0,
+            ),
+            own=rollout.version,
+            digests={
+                channel.version: channel.digest
+                for channel in (stable, canary)
+                if channel and channel.version is not None and channel.digest is not None
+            },
+            rollout_id=rollout.parameters.rollout_id,
+        )
+
+    def _given_share(self) -> float:
+        name = names.service(self.rollout.model)
+        entry = self.cluster.get("Service", self._kubernetes.namespace, name)
+        annotations = (entry["metadata"].get("annotations") or {}) if entry else {}
+        try:
+            return float(annotations.get(names.SHARE, 0))
+        except ValueError:
+            return 0.0
+
+
+def sizes_of(kubernetes: KubernetesSpec, rollout: RolloutSpec) -> Sizes:
+    """How many pods the spec asks for."""
+    scaling = kubernetes.autoscaling
+    full = kubernetes.replicas
+    if scaling is not None:
+        full = min(max(full, scaling.min_replicas), scaling.max_replicas)
+    return Sizes(
+        full=full,
+        autoscaled=scaling is not None,
+        canary_full=rollout.strategy == "blue_green",
+        weighted=rollout.strategy == "canary" and rollout.canary.routing != "replicas",
+    )
