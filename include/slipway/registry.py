@@ -43,7 +43,7 @@ class StepEntry:
     legacy_keras: bool = True
 
 
-_ROLLOUT_STEPS = ("preflight", "deploy", "probe", "promote", "rollback", "gc")
+_ROLLOUT_STEPS = ("preflight", "deploy", "probe", "shift", "promote", "rollback", "gc")
 _EVALUATION = ("modelling", "evaluation", "serving/server")
 
 _TF = ("tensorflow", "tf-keras")

@@ -75,7 +75,7 @@ def _run(job: JobRequest, workspace: SharedWorkspace, folder: Path) -> StepResul
         return run_step(
             request,
             timeout_seconds=job.timeout_seconds,
-            on_line=lambda line: print(line, flush=True),
+            on_line=lambda line: print(line, flush=True),  # noqa: T201  # stdout is the log
         )
     except SlipwayError:
         if oom_kills() > before:

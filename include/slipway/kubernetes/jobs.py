@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from slipway.errors import SlipwayError, TransientError
 from slipway.kubernetes.client import Cluster
-from slipway.kubernetes.errors import Outdated
+from slipway.kubernetes.errors import OutdatedError
 from slipway.kubernetes.job_log import LogReader
 from slipway.kubernetes.job_manifest import CONTAINER, JobPlan, job_manifest
 from slipway.kubernetes.job_request import outcome_path, read_outcome, request_path, send
@@ -122,7 +122,7 @@ class JobProcess:
         if found is None:
             try:
                 made = cluster.create(job_manifest(plan))
-            except Outdated:
+            except OutdatedError:
                 found = cluster.get("Job", plan.spec.namespace, plan.name)
             else:
                 self.on_line(f"made {where}")
