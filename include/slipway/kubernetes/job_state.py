@@ -118,23 +118,14 @@ def death(seen: Seen, tail: Sequence[str]) -> SlipwayError:
         seen: The last look.
         tail: The last lines that the step printed.
     """
-    status = (seen.pod or {}).get("status", {})
     terminated = seen.terminated
     if terminated.get("reason") == "OOMKilled":
         return out_of_memory(seen.subject)
-    own = _own_words(terminated)
-    if own is not None:
-        return own
-    disrupted = _condition(seen.pod or {}, "DisruptionTarget")
-    if status.get("reason") or disrupted is not None:
-        why = status.get("reason") or (disrupted or {}).get("reason")
-        said = status.get("message") or (disrupted or {}).get("message") or ""
-        if why != "DeadlineExceeded":
-            return TransientError(
-                f"the pod of {seen.subject} was taken from its node ({why}): {said}",
-                hint="it is tried again; give it a node of its own if this goes on",
-                subject=seen.subject,
-            )
+    return _own_words(terminated) or _taken_away(seen) or _ended(seen, tail)
+
+
+def _taken_away(seen: Seen) -> SlipwayError | None:
+    """Why the cluster ended the pod, if it did."""
     failed = _condition(seen.job, "Failed")
     if failed is not None and failed.get("reason") == "DeadlineExceeded":
         seconds = seen.job["spec"].get("activeDeadlineSeconds")
@@ -143,7 +134,22 @@ def death(seen: Seen, tail: Sequence[str]) -> SlipwayError:
             hint="raise step_timeout_seconds or active_deadline_seconds in execution",
             subject=seen.subject,
         )
-    code = terminated.get("exitCode")
+    status = (seen.pod or {}).get("status", {})
+    disrupted = _condition(seen.pod or {}, "DisruptionTarget") or {}
+    why = status.get("reason") or disrupted.get("reason")
+    if not why:
+        return None
+    said = status.get("message") or disrupted.get("message") or ""
+    return TransientError(
+        f"the pod of {seen.subject} was taken from its node ({why}): {said}",
+        hint="it is tried again; give it a node of its own if this goes on",
+        subject=seen.subject,
+    )
+
+
+def _ended(seen: Seen, tail: Sequence[str]) -> SlipwayError:
+    """What the container's exit status says."""
+    code = seen.terminated.get("exitCode")
     if code is None:
         return TransientError(
             f"the pod of {seen.subject} was deleted before it was done",
