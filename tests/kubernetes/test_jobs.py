@@ -43,8 +43,14 @@ from slipway.spec.execution import JobSpec
 import os
 request = StepRequest.model_validate_json(Path(sys.argv[1]).read_text())
 spec = JobSpec.model_validate_json(Path(sys.argv[2]).read_text())
-say = lambda line: print(line, flush=True)
-JobProcess(request, spec, workspace_uri=sys.argv[3], environment=os.environ, on_line=say).run()
+JobProcess(
+    request,
+    spec,
+    workspace_uri=sys.argv[3],
+    environment=os.environ,
+    timeout_seconds=300,
+    on_line=lambda line: print(line, flush=True),
+).run()
 """
 Bucket = tuple[str, dict[str, str], dict[str, str]]
 
