@@ -49,6 +49,7 @@ def stack(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     dags = tmp_path / "project" / "dags"
     (dags / "models").mkdir(parents=True)
     shutil.copy(PROJECT / "dags" / "model_pipelines.py", dags)
+    shutil.copy(PROJECT / "dags" / "models" / "_defaults.yaml", dags / "models")
     (tmp_path / "project" / "include").symlink_to(PROJECT / "include")
     made = Stack(
         tmp_path / "stack", PROJECT, dags=dags, connections={"kubernetes_default": kubernetes}
@@ -84,12 +85,8 @@ def kill_the_worker(stack: Stack) -> None:
     """Ends the one task that runs, and the executor's process that watches it, as a crash would."""
     scheduler = stack.table.find("airflow-scheduler")
     assert scheduler is not None
-    workers = [
-        worker
-        for child in psutil.Process(scheduler.pid).children(recursive=True)
-        for worker in [child]
-        if any(one.is_running() for one in worker.children())
-    ]
+    children = psutil.Process(scheduler.pid).children()
+    workers = [child for child in children if child.children()]
     victims = [one for worker in workers for one in (worker, *worker.children(recursive=True))]
     assert victims
     for victim in victims:
@@ -105,11 +102,12 @@ def test_the_digits_build_ends_well_with_its_training_as_a_job_whose_worker_was_
     api = AirflowApi(stack.airflow.url)
     api.wait_for_dag(BUILD)
     run_id = api.trigger(BUILD)
-    (pod,) = until(
-        lambda: [one for one in place.pods() if one["status"].get("phase") == "Running"],
-        "the training runs in a pod",
-        180,
-    )
+
+    def running() -> Any:
+        assert api.run(BUILD, run_id)["state"] in {"queued", "running"}
+        return [one for one in place.pods() if one["status"].get("phase") == "Running"]
+
+    (pod,) = until(running, "the training runs in a pod", 180)
     kill_the_worker(stack)
     seen = {pod["metadata"]["uid"]}
 
