@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from slipway.contracts import StepRequest
+    from slipway.contracts import StepRequest, StepResult
     from slipway.spec.model import ModelSpec
     from slipway.spec.plan import PlannedStep
+
+
+class Running(Protocol):
+    """A step at work, wherever that is."""
+
+    def run(self) -> StepResult:
+        """Run it to its end."""
+
+    def stop(self) -> None:
+        """End it and all that it started."""
 
 
 class Watcher(Protocol):
@@ -59,7 +70,7 @@ class Build:
     force: bool = False
     outcomes: dict[str, StepOutcome] = field(default_factory=dict)
     _over: set[str] = field(default_factory=set)
-    _processes: dict[str, StepProcess] = field(default_factory=dict)
+    _processes: dict[str, Running] = field(default_factory=dict)
     _interrupted: Event = field(default_factory=Event)
 
     def run(self) -> dict[str, StepOutcome]:
@@ -133,11 +144,24 @@ class Build:
         finally:
             self._processes.pop(step.task_id, None)
 
-    def _process(self, step: PlannedStep, request: StepRequest) -> StepProcess:
-        return StepProcess(
+    def _process(self, step: PlannedStep, request: StepRequest) -> Running:
+        execution = self.spec.execution
+        options = execution.runtimes.get(self.spec.runtime_of(step.step, step.variant))
+        if options is None:
+            return StepProcess(
+                request,
+                python=execution.python,
+                timeout_seconds=execution.step_timeout_seconds,
+                on_line=lambda line: self._heard(step, line),
+            )
+        from slipway.kubernetes.jobs import JobProcess
+
+        return JobProcess(
             request,
-            python=self.spec.execution.python,
-            timeout_seconds=self.spec.execution.step_timeout_seconds,
+            options,
+            workspace_uri=execution.workspace_uri or "",
+            environment=os.environ,
+            timeout_seconds=execution.step_timeout_seconds,
             on_line=lambda line: self._heard(step, line),
         )
 

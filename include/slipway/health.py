@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from slipway.contracts import Contract
 from slipway.rollout.checks import (
     ERROR_INCREASE,
-    ERROR_RATIO,
     PROBE_REQUESTS,
     PROBE_STARTED_AT,
     REQUESTS,
@@ -24,13 +23,15 @@ from slipway.rollout.checks import (
     checks,
     probe_checks,
 )
-from slipway.rollout.statistics import sequential, wilson_lower
+from slipway.rollout.proving import by_difference, by_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from slipway.rollout.subject import Subject
     from slipway.spec.rollout import HealthPolicy
+
+NO_SAMPLES: Mapping[str, float | None] = {}
 
 # The first of these that any check has is the verdict of a look.
 _WORST_FIRST: tuple[Verdict, ...] = ("unhealthy", "error", "inconclusive", "healthy")
@@ -106,7 +107,7 @@ def judge_check(
     *,
     enough: bool = True,
     requests: float = 0.0,
-    ratio: float | None = None,
+    samples: Mapping[str, float | None] = NO_SAMPLES,
 ) -> CheckResult:
     """Judge one figure.
 
@@ -115,7 +116,7 @@ def judge_check(
         value: The number; None if the series is absent.
         enough: Whether enough requests stand behind it.
         requests: How many stand behind it.
-        ratio: The canary's own error ratio, where `value` is its difference from stable's.
+        samples: The other figures of the look, for a figure that is judged beside them.
     """
     if value is None or not math.isfinite(value):
         what = "no such series" if value is None else f"no number but {value}"
@@ -123,12 +124,9 @@ def judge_check(
         return CheckResult(check=check, value=None, verdict="inconclusive", reason=reason)
     verdict, relation = _against_limits(check, value)
     if check.caught is not None:
-        verdict, relation = _by_test(check, value, requests)
-    elif check.risk is not None and ratio is not None and verdict == "unhealthy":
-        errors = ratio * requests
-        surely = wilson_lower(errors, requests, risk=check.risk) - (ratio - value)
-        if surely <= (check.largest or 0.0):
-            verdict, relation = "inconclusive", f"{relation}, which may be chance"
+        verdict, relation = by_test(check, value, requests)
+    elif check.name == ERROR_INCREASE:
+        verdict, relation = by_difference(check, value, samples)
     if not enough:
         verdict, relation = "inconclusive", f"from too few requests; {relation}"
     reason = f"{check.name} is {value:.6g}, {relation}"
@@ -280,27 +278,9 @@ def _judge_all(
             samples.get(check.name),
             enough=enough,
             requests=(counted.value if counted else None) or 0.0,
-            ratio=samples.get(ERROR_RATIO) if check.name == ERROR_INCREASE else None,
+            samples=samples,
         )
     return tuple(found.values())
-
-
-def _by_test(check: Check, value: float, requests: float) -> tuple[Verdict, str]:
-    if check.largest is None or check.caught is None or check.risk is None:
-        raise AssertionError(check)
-    verdict = sequential(
-        value * requests,
-        requests,
-        tolerated=check.largest,
-        caught=check.caught,
-        risk=check.risk,
-    )
-    meaning = {
-        "healthy": f"so it is {check.largest:g} rather than {check.caught:g}",
-        "unhealthy": f"so it is {check.caught:g} rather than {check.largest:g}",
-        "inconclusive": f"which does not tell {check.largest:g} from {check.caught:g} yet",
-    }
-    return verdict, f"of {requests:g} requests, {meaning[verdict]}"
 
 
 def _against_limits(check: Check, value: float) -> tuple[Verdict, str]:

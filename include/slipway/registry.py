@@ -43,6 +43,7 @@ class StepEntry:
     legacy_keras: bool = True
 
 
+_ROLLOUT_STEPS = ("preflight", "deploy", "probe", "shift", "promote", "rollback", "gc")
 _EVALUATION = ("modelling", "evaluation", "serving/server")
 
 _TF = ("tensorflow", "tf-keras")
@@ -79,6 +80,9 @@ STEPS: dict[str, StepEntry] = {
     "validate": StepEntry("slipway.steps.validate", packages=_LITERT, shared=_EVALUATION),
 }
 
+BUILD_STEPS: tuple[str, ...] = tuple(
+    name for name in STEPS if name not in {*_ROLLOUT_STEPS, "adopt"}
+)
 TECHNIQUES: tuple[str, ...] = tuple(name for name, entry in STEPS.items() if entry.technique)
 
 

@@ -22,10 +22,12 @@ from slipway.keys import step_key
 from slipway.lifeline import end_with_parent
 from slipway.registry import STEPS
 from slipway.steps.base import StepContext
-from slipway.workspace import Workspace
+from slipway.workspace_bucket import open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from slipway.workspace import Workspace
 
 _PASSING = {errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 
@@ -36,7 +38,7 @@ def execute(request: StepRequest) -> StepResult:
     Raises:
         SlipwayError: as the step raises it.
     """
-    workspace = Workspace(Path(request.workspace))
+    workspace = open_workspace(Path(request.workspace))
     entry = STEPS[request.step]
     if not entry.cached:
         result = _run(request, workspace, key="")

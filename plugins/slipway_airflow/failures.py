@@ -10,7 +10,7 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from slipway.errors import TerminalError, TransientError
 
 if TYPE_CHECKING:
-    from slipway.spec.model import ExecutionSpec
+    from slipway.spec.execution import ExecutionSpec
 
 # The delay is left to the task's own settings, which grow it; a rule's would stay the same. An
 # error that is none of ours says nothing about a second try, so Airflow's own rule holds.

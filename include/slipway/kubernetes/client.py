@@ -11,7 +11,7 @@ from slipway.kubernetes.errors import OutdatedError, api_error
 from slipway.kubernetes.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from slipway.rollout.endpoint import Endpoint
 
@@ -20,6 +20,7 @@ MANAGER = "slipway"
 
 _TIMEOUTS_SECONDS = (5.0, 30.0)
 _NOT_FOUND = 404
+_NO_LOG = {400, _NOT_FOUND}  # not yet, or no more
 _CONFLICTING = re.compile(r'conflicts? with "([^"]+)"')
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -204,6 +205,45 @@ class Cluster:
             return ""
         return str(reply.data.decode("utf-8", "replace")).strip()
 
+    def follow_log(
+        self, namespace: str, pod: str, container: str, *, since: str = "", quiet_seconds: float
+    ) -> Iterator[str]:
+        """Each line of a container's log as it comes, with its time in front, to the log's end.
+
+        It ends early when the line to the API server breaks or nothing came for `quiet_seconds`:
+        ask again from the time of the last line.
+
+        Args:
+            namespace: Where.
+            pod: The pod.
+            container: In the pod.
+            since: RFC 3339; lines of that second and later. Empty: from the beginning.
+            quiet_seconds: How long to wait for a line.
+        """
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        path = KINDS["Pod"].path(namespace, pod, "log")
+        query = [("container", container), ("follow", "true"), ("timestamps", "true")]
+        if since:
+            query.append(("sinceTime", since))
+        try:
+            reply = self._send("GET", path, query=query, seconds=quiet_seconds)
+        except ApiException as error:
+            if error.status in _NO_LOG:
+                return
+            raise api_error(
+                error, verb="get", resource=f"pods/{pod}/log", namespace=namespace
+            ) from None
+        except HTTPError:
+            return
+        try:
+            yield from _lines(reply)
+        except HTTPError:
+            return
+        finally:
+            reply.close()
+
     def events_of(self, namespace: str, name: str) -> Objects:
         """The events about an object of that name, oldest first."""
         found = self.list("Event", namespace, fields=f"involvedObject.name={name}")
@@ -283,6 +323,7 @@ class Cluster:
         query: Query | None = None,
         body: dict[str, Any] | None = None,
         content: str = "application/json",
+        seconds: float = _TIMEOUTS_SECONDS[1],
     ) -> Any:
         return self._api.call_api(
             path,
@@ -294,11 +335,22 @@ class Cluster:
             auth_settings=["BearerToken"],
             _preload_content=False,
             _return_http_data_only=True,
-            _request_timeout=_TIMEOUTS_SECONDS,
+            _request_timeout=(_TIMEOUTS_SECONDS[0], seconds),
         )
 
 
 _METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+
+
+def _lines(reply: Any) -> Iterator[str]:
+    """What has come of the last line when the stream breaks is dropped: it comes again whole."""
+    rest = b""
+    for block in reply.stream(amt=None, decode_content=False):
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")
 
 
 def _identity(found: Mapping[str, Any]) -> tuple[str, str, str]:

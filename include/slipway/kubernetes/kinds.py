@@ -41,6 +41,7 @@ KINDS: dict[str, Kind] = {
     "Event": Kind("v1", "events"),
     "HTTPRoute": Kind("gateway.networking.k8s.io/v1", "httproutes"),
     "HorizontalPodAutoscaler": Kind("autoscaling/v2", "horizontalpodautoscalers"),
+    "Job": Kind("batch/v1", "jobs"),
     "Namespace": Kind("v1", "namespaces", namespaced=False),
     "NetworkPolicy": Kind("networking.k8s.io/v1", "networkpolicies"),
     "Pod": Kind("v1", "pods"),

@@ -16,6 +16,7 @@ Verdict = Literal["healthy", "unhealthy", "inconclusive", "error"]
 REQUESTS = "requests"
 ERROR_RATIO = "error_ratio"
 ERROR_INCREASE = "error_ratio_increase"
+STABLE_REQUESTS = "stable_requests"
 PROBE_REQUESTS = "probe_requests"
 PROBE_STARTED_AT = "probe_started_at"
 
@@ -91,6 +92,14 @@ def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
     ]
     if limits.largest_increase is not None and subject.stable is not None:
         before = promql.error_ratio(subject.model, window, *subject.stable)
+        found.append(
+            Check(
+                name=STABLE_REQUESTS,
+                promql=promql.requests(subject.model, window, *subject.stable),
+                smallest=1,
+                beyond="inconclusive",
+            )
+        )
         found.append(
             Check(
                 name=ERROR_INCREASE,

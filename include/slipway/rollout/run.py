@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from slipway.health import Look
-    from slipway.spec.model import ExecutionSpec, ModelSpec
+    from slipway.spec.execution import ExecutionSpec
+    from slipway.spec.model import ModelSpec
 
 T = TypeVar("T")
 

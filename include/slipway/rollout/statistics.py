@@ -36,18 +36,44 @@ def sequential(
     return "healthy" if evidence <= -bound else "inconclusive"
 
 
-def wilson_lower(errors: float, requests: float, *, risk: float) -> float:
-    """One-sided lower bound of an error ratio.
+def wilson(errors: float, requests: float, *, risk: float) -> tuple[float, float]:
+    """Lower and upper bound of an error ratio, each wrong with probability `risk`.
 
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal
     of the American Statistical Association 22 (1927).
     """
     if requests <= 0:
-        return 0.0
+        return 0.0, 1.0
     z = NormalDist().inv_cdf(1 - risk)
     ratio, share = errors / requests, z * z / requests
     half = z * math.sqrt(ratio * (1 - ratio) / requests + share / (4 * requests))
-    return max(0.0, (ratio + share / 2 - half) / (1 + share))
+    middle = ratio + share / 2
+    return max(0.0, (middle - half) / (1 + share)), min(1.0, (middle + half) / (1 + share))
+
+
+def difference(
+    canary: tuple[float, float], stable: tuple[float, float], *, risk: float
+) -> tuple[float, float]:
+    """Lower and upper bound of how much larger the canary's error ratio is than stable's.
+
+    Method 10 of R. G. Newcombe, "Interval Estimation for the Difference between Independent
+    Proportions", Statistics in Medicine 17 (1998): chance in stable's figures counts, too.
+
+    Args:
+        canary: Errors and requests.
+        stable: Errors and requests.
+        risk: Probability with which each bound is wrong.
+    """
+    if canary[1] <= 0 or stable[1] <= 0:
+        return -1.0, 1.0
+    ours, theirs = canary[0] / canary[1], stable[0] / stable[1]
+    lowest, highest = wilson(*canary, risk=risk)
+    low, high = wilson(*stable, risk=risk)
+    apart = ours - theirs
+    return (
+        apart - math.hypot(ours - lowest, high - theirs),
+        apart + math.hypot(highest - ours, theirs - low),
+    )
 
 
 def requests_to_catch(*, tolerated: float, caught: float, risk: float) -> int:

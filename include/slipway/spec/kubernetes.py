@@ -87,6 +87,18 @@ Image = Annotated[
 """A container image with a tag or a digest."""
 
 
+def require_pinned(field: str, image: str) -> None:
+    """Refuses an image that may be another one tomorrow.
+
+    Raises:
+        ValueError: It has neither a digest nor the tag of a version.
+    """
+    tag = image.rpartition("/")[2].partition(":")[2]
+    if "@" not in image and tag in {"", "latest"}:
+        msg = f"{field}: {image} is not pinned; name a version's tag or a digest"
+        raise ValueError(msg)
+
+
 class ResourcesSpec(SpecModel):
     """The limits of a container; all of them are reserved, unless a request says less."""
 
@@ -194,10 +206,7 @@ class KubernetesSpec(SpecModel):
             msg = "service.node_port needs service.type NodePort or LoadBalancer"
             raise ValueError(msg)
         for name, image in (("image", self.image), ("sync_image", self.sync_image)):
-            tag = image.rpartition("/")[2].partition(":")[2]
-            if "@" not in image and tag in {"", "latest"}:
-                msg = f"{name}: {image} is not pinned; name a version's tag or a digest"
-                raise ValueError(msg)
+            require_pinned(name, image)
         return self
 
     @model_validator(mode="after")

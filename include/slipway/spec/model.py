@@ -5,26 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from slipway.registry import STEPS
+from slipway.registry import BUILD_STEPS, STEPS
 from slipway.spec.base import Name, SpecModel
+from slipway.spec.execution import SUBPROCESS, ExecutionSpec
 from slipway.spec.gates import Gates, Objective
 from slipway.spec.rollout import PublishSpec, RolloutSpec, ServeSpec
 from slipway.spec.variants import ORIGINAL, Variant, chain_problems
 from slipway.steps.train import TrainConfig
-
-
-class ExecutionSpec(SpecModel):
-    """How the steps run."""
-
-    python: str | None = Field(
-        None, description="Interpreter that runs the steps; default: the one that runs Slipway."
-    )
-    step_timeout_seconds: PositiveInt = Field(3600, description="Time limit of one step.")
-    retries: NonNegativeInt = Field(2, description="Further tries after a transient error.")
-    retry_delay_seconds: PositiveInt = Field(10, description="Wait before the first further try.")
-    parallel_steps: PositiveInt = Field(2, description="How many steps of one run work at once.")
 
 
 class ModelSpec(SpecModel):
@@ -110,6 +99,16 @@ class ModelSpec(SpecModel):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _runs_what_there_is(self) -> ModelSpec:
+        known = {ORIGINAL, *self.variants, *BUILD_STEPS}
+        for name in self.execution.run:
+            if name not in known:
+                allowed = ", ".join(sorted(known))
+                msg = f"execution.run.{name}: no step of the build or variant; allowed: {allowed}"
+                raise ValueError(msg)
+        return self
+
     def chain_problems(self) -> list[tuple[str, str]]:
         """What is wrong with the variants' chains: pairs of field path and message."""
         return chain_problems(self.variants, trained=self.saved_model is None)
@@ -119,6 +118,11 @@ class ModelSpec(SpecModel):
         if variant == ORIGINAL:
             return "saved_model" if self.saved_model else "keras"
         return STEPS[self.variants[variant].technique].produces or "keras"
+
+    def runtime_of(self, step: str, variant: str | None) -> str:
+        """Name of the runtime in which a step runs; a variant's choice goes before a step's."""
+        chosen = self.execution.run
+        return chosen.get(variant or "") or chosen.get(step) or SUBPROCESS
 
     def rendered(self) -> dict[str, Any]:
         """The spec as JSON values, with every default filled in."""

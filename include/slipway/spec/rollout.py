@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isclose
 from typing import Any, Literal
 
 from pydantic import (
@@ -251,7 +252,8 @@ class HealthPolicy(SpecModel):
         }
         for name, value in meant.items():
             said = getattr(given, name, None)
-            if given is not None and name in given.model_fields_set and said != value:
+            own = given is not None and name in given.model_fields_set
+            if own and not (said is not None and isclose(said, value)):
                 msg = f"checks.error_ratio.{name} {said} contradicts the promise, {value:g}"
                 raise ValueError(msg)
         increase = given.largest_increase if given else None

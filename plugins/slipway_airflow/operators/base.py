@@ -114,7 +114,8 @@ class StepOperator(BaseOperator):
         request = self._request(context)
         # What other tasks reported is shown there, and would fill the UI's few kilobytes here.
         self.request = request.model_dump(mode="json", exclude={"results"})
-        self._runtime = runtime_for(self.spec.execution)
+        planned = self.work.planned
+        self._runtime = runtime_for(self.spec, planned.step, planned.variant)
         return self._runtime.run(request, environment=self._environment(), on_line=self.log.info)
 
     def _request(self, context: Context) -> StepRequest:

@@ -6,22 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slipway.spec.model import ExecutionSpec
+    from slipway.spec.model import ModelSpec
     from slipway_airflow.runtimes.base import Runtime
 
+# By the kind of a runtime in a spec. Imported when a task runs: every parser imports this module.
 RUNTIMES: dict[str, str] = {
     "subprocess": "slipway_airflow.runtimes.subprocess:SubprocessRuntime",
+    "kubernetes": "slipway_airflow.runtimes.kubernetes:KubernetesRuntime",
 }
 
-DEFAULT = "subprocess"
 
-
-def runtime_for(execution: ExecutionSpec, name: str = DEFAULT) -> Runtime:
-    """The runtime of that name, set up as the spec says.
-
-    Raises:
-        KeyError: if there is no such runtime.
-    """
-    module, _, cls = RUNTIMES[name].partition(":")
-    runtime: Runtime = getattr(import_module(module), cls)(execution)
+def runtime_for(spec: ModelSpec, step: str, variant: str | None) -> Runtime:
+    """The runtime that the spec chooses for a step, set up as it says."""
+    name = spec.runtime_of(step, variant)
+    options = spec.execution.runtimes.get(name)
+    module, _, cls = RUNTIMES[options.kind if options else name].partition(":")
+    runtime: Runtime = getattr(import_module(module), cls)(spec, options)
     return runtime

@@ -10,18 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from slipway.contracts import StepRequest, StepResult
-    from slipway.spec.model import ExecutionSpec
+    from slipway.spec.execution import JobSpec
+    from slipway.spec.model import ModelSpec
 
 
 class SubprocessRuntime:
     """Runs a step in a process group of its own.
 
     Args:
-        execution: Names the interpreter and the time limit.
+        spec: Names the interpreter and the time limit.
+        options: None; this place has no options of its own.
     """
 
-    def __init__(self, execution: ExecutionSpec) -> None:
-        self.execution = execution
+    def __init__(self, spec: ModelSpec, options: JobSpec | None = None) -> None:
+        del options
+        self.execution = spec.execution
         self._process: StepProcess | None = None
 
     def run(

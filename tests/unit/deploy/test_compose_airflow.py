@@ -79,6 +79,7 @@ NOT_GIVEN = {
     "AWS_SKIP_SIGNATURE": "the bucket is not public",
     "AWS_CA_BUNDLE": "the bucket is reached without TLS",
     "SLIPWAY_S3_VERIFY": "the bucket is reached without TLS",
+    "SLIPWAY_KUBECONFIG": "the model server is not on a cluster",
     "SLIPWAY_BUCKET_CONNECTION": "set from the connection that a step is given",
     "SLIPWAY_GOOGLE_KEYFILE_JSON": "the bucket is on S3",
     "SLIPWAY_DEFINITIONS": "the definitions are found from the spec's folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from slipway.rollout.checks import checks
-from slipway.rollout.statistics import sequential, wilson_lower
+from slipway.rollout.checks import ERROR_INCREASE, Check, checks
+from slipway.rollout.proving import by_difference
+from slipway.rollout.statistics import difference, sequential, wilson
 from slipway.rollout.subject import Subject
 from slipway.spec.rollout import HealthPolicy, RolloutSpec
 from support.simulated_rollouts import judged, policy, scrapes
@@ -90,7 +92,49 @@ def test_one_unlucky_request_proves_nothing() -> None:
     assert sequential(1, 20, **rules) == "inconclusive"
     assert sequential(0, 20, **rules) == "inconclusive"
     assert sequential(0, 200, **rules) == "healthy"
-    assert wilson_lower(1, 20, risk=0.001) < 0.01
+    assert wilson(1, 20, risk=0.001)[0] < 0.01
+
+
+def test_the_bounds_of_a_difference_hold_chance_on_both_sides() -> None:
+    # The example (a) of Newcombe's paper: 56 of 70 and 48 of 80, 95 % two-sided.
+    low, high = difference((56, 70), (48, 80), risk=0.025)
+    assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
+    few = difference((10, 500), (2, 100), risk=0.001)
+    many = difference((10, 500), (200, 10_000), risk=0.001)
+    assert few[0] < many[0] < 0 < many[1] < few[1]
+
+
+def test_a_canary_as_bad_as_stable_is_not_rejected_for_it() -> None:
+    check = Check(name=ERROR_INCREASE, largest=0.01, risk=0.001)
+    chance, rejected, passed = random.Random(3), 0, 0
+    for _ in range(300):
+        ours = sum(chance.random() < 0.02 for _ in range(600))
+        theirs = sum(chance.random() < 0.02 for _ in range(60))
+        samples = {"requests": 600.0, "stable_requests": 60.0, "error_ratio": ours / 600}
+        verdict, _ = by_difference(check, ours / 600 - theirs / 60, samples)
+        rejected += verdict == "unhealthy"
+        passed += verdict == "healthy"
+    assert rejected == 0
+    assert passed == 0  # so few of stable's prove nothing
+
+
+def test_much_worse_than_stable_is_proven() -> None:
+    check = Check(name=ERROR_INCREASE, largest=0.01, risk=0.001)
+    samples = {"requests": 600.0, "stable_requests": 5000.0, "error_ratio": 0.06}
+    assert by_difference(check, 0.06 - 0.002, samples)[0] == "unhealthy"
+    samples = {"requests": 5000.0, "stable_requests": 5000.0, "error_ratio": 0.002}
+    assert by_difference(check, 0.0, samples)[0] == "healthy"
+
+
+def test_a_promise_and_a_comparison_fit_together() -> None:
+    policy = HealthPolicy.model_validate(
+        {
+            "promise": {"error_ratio": 0.05, "within_seconds": 90},
+            "checks": {"error_ratio": {"largest": 0.005, "largest_increase": 0.01}},
+        }
+    )
+    assert policy.checks.error_ratio is not None
+    assert policy.checks.error_ratio.largest_increase == 0.01
 
 
 def test_each_version_is_asked_for_by_its_own_label() -> None:

@@ -7,8 +7,8 @@ from airflow.sdk import RetryAction
 
 from slipway.contracts import StepFailure
 from slipway.errors import TerminalError, TransientError
+from slipway.spec.execution import ExecutionSpec
 from slipway.spec.loader import SpecError
-from slipway.spec.model import ExecutionSpec
 from slipway_airflow.failures import RETRY_POLICY, retry_arguments
 
 
