@@ -22,6 +22,7 @@ from slipway.storage import open_store
 
 if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
+from slipway_airflow.operators.approval import RolloutApprovalOperator
 from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.deploy import DeployOperator
 from slipway_airflow.operators.preflight import PreflightOperator
@@ -253,3 +254,32 @@ def _gone(pid: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.parametrize(
+    ("event", "settled_later", "said"),
+    [
+        ({"chosen_options": ["Approve"]}, "d" * 64, None),
+        ({"chosen_options": ["Reject"]}, "d" * 64, "ada rejected it"),
+        ({"chosen_options": ["Approve"]}, "e" * 64, "other content was approved"),
+        ({"error": "late", "error_type": "timeout"}, "d" * 64, "nobody answered within 3 days"),
+    ],
+)
+def test_an_approval_is_for_the_digest_that_was_shown(
+    tmp_path: Path, event: dict[str, Any], settled_later: str, said: str | None
+):
+    spec = load_spec(write_spec(tmp_path))
+    approval = RolloutApprovalOperator(
+        task_id="approve", spec=spec, step="Promote", evidence_of="preflight"
+    )
+    store = StateStore(shown={"version": 3, "digest": "d" * 64})
+    task = Task({}, {("preflight", "settled"): {"version": 3, "digest": settled_later}})
+    answered = {"params_input": {}, "responded_by_user": {"name": "ada"}, **event}
+    given = context(task, task_state_store=store)
+    if said is None:
+        left = approval.execute_complete(given, answered)
+        assert left == {"version": 3, "digest": "d" * 64, "approved_by": "ada"}
+        return
+    with pytest.raises(TerminalError, match=said):
+        approval.execute_complete(given, answered)
+    assert said in task.left["self", "failure"]["message"]
