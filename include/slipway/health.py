@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from slipway.rollout.subject import Subject
-    from slipway.spec.rollout import HealthPolicy
+    from slipway.spec.health import HealthPolicy
 
 NO_SAMPLES: Mapping[str, float | None] = {}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slipway.health import Judge, JudgeState
 from slipway.rollout.subject import Subject
-from slipway.spec.rollout import HealthPolicy
+from slipway.spec.health import HealthPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

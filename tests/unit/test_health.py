@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slipway.health import Decision, Judge, JudgeState
 from slipway.rollout.checks import checks, latency_name
 from slipway.rollout.subject import Subject
-from slipway.spec.rollout import HealthPolicy
+from slipway.spec.health import HealthPolicy
 
 POLICY = HealthPolicy.model_validate(
     {

@@ -9,7 +9,7 @@ from slipway.rollout import promql
 
 if TYPE_CHECKING:
     from slipway.rollout.subject import Subject
-    from slipway.spec.rollout import HealthChecks, HealthPolicy, LatencyCheck
+    from slipway.spec.health import HealthChecks, HealthPolicy, LatencyCheck
 
 Verdict = Literal["healthy", "unhealthy", "inconclusive", "error"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slipway.health import Decision, Look
     from slipway.rollout.prometheus import PrometheusClient
     from slipway.rollout.subject import Subject
-    from slipway.spec.rollout import HealthPolicy
+    from slipway.spec.health import HealthPolicy
 
 
 def watch(

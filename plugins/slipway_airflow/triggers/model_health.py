@@ -11,7 +11,7 @@ from slipway.contracts import StepFailure
 from slipway.errors import SlipwayError
 from slipway.health import Judge, JudgeState
 from slipway.rollout.subject import Subject
-from slipway.spec.rollout import HealthPolicy
+from slipway.spec.health import HealthPolicy
 from slipway_airflow.hooks.prometheus import look
 
 if TYPE_CHECKING:

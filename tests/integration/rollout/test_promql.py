@@ -16,7 +16,7 @@ from slipway.rollout import promql
 from slipway.rollout.checks import checks
 from slipway.rollout.prometheus import PrometheusClient
 from slipway.rollout.subject import Subject
-from slipway.spec.rollout import HealthPolicy
+from slipway.spec.health import HealthPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,8 @@ from slipway.rollout.checks import ERROR_INCREASE, Check, checks
 from slipway.rollout.proving import by_difference
 from slipway.rollout.statistics import difference, sequential, wilson
 from slipway.rollout.subject import Subject
-from slipway.spec.rollout import HealthPolicy, RolloutSpec
+from slipway.spec.health import HealthPolicy
+from slipway.spec.rollout import RolloutSpec
 from support.simulated_rollouts import judged, policy, scrapes
 
 RATE = 10.0
