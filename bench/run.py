@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-BENCHMARKS = ("parse", "build", "sync")
+BENCHMARKS = ("parse", "build", "sync", "health")
 
 
 def main() -> int:

@@ -1,10 +1,10 @@
 """Health: samples and a policy in, a verdict out. Pure: no clock, no network, no Airflow.
 
-TensorFlow Serving's request metrics carry no version. With `strategy: in_place` stable and canary
-share one server, so Prometheus judges the model as a whole in the window, and much traffic to
-stable can hide a bad canary. That is why the probe's own figures, which belong to the canary
-alone, are held to the same limits: its requests and errors always, its latencies where the
-server's own would not show them.
+TensorFlow Serving's request metrics carry no version. Where the canary has pods of its own, their
+version label tells its series apart. With `strategy: in_place` stable and canary share one server,
+so Prometheus judges the model as a whole in the window, and much traffic to stable can hide a bad
+canary. That is why the probe's own figures, which belong to the canary alone, are held to the same
+limits: its requests and errors always, its latencies where the server's own would not show them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.contracts import Contract
 from slipway.rollout.checks import (
+    ERROR_INCREASE,
+    ERROR_RATIO,
     PROBE_REQUESTS,
     PROBE_STARTED_AT,
     REQUESTS,
@@ -22,10 +24,12 @@ from slipway.rollout.checks import (
     checks,
     probe_checks,
 )
+from slipway.rollout.statistics import sequential, wilson_lower
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from slipway.rollout.subject import Subject
     from slipway.spec.rollout import HealthPolicy
 
 # The first of these that any check has is the verdict of a look.
@@ -96,19 +100,35 @@ class JudgeState(Contract):
     looks: tuple[Look, ...] = ()
 
 
-def judge_check(check: Check, value: float | None, *, enough: bool = True) -> CheckResult:
+def judge_check(
+    check: Check,
+    value: float | None,
+    *,
+    enough: bool = True,
+    requests: float = 0.0,
+    ratio: float | None = None,
+) -> CheckResult:
     """Judge one figure.
 
     Args:
         check: What was asked, and the limits.
         value: The number; None if the series is absent.
         enough: Whether enough requests stand behind it.
+        requests: How many stand behind it.
+        ratio: The canary's own error ratio, where `value` is its difference from stable's.
     """
     if value is None or not math.isfinite(value):
         what = "no such series" if value is None else f"no number but {value}"
         reason = f"{check.name}: {what}"
         return CheckResult(check=check, value=None, verdict="inconclusive", reason=reason)
     verdict, relation = _against_limits(check, value)
+    if check.caught is not None:
+        verdict, relation = _by_test(check, value, requests)
+    elif check.risk is not None and ratio is not None and verdict == "unhealthy":
+        errors = ratio * requests
+        surely = wilson_lower(errors, requests, risk=check.risk) - (ratio - value)
+        if surely <= (check.largest or 0.0):
+            verdict, relation = "inconclusive", f"{relation}, which may be chance"
     if not enough:
         verdict, relation = "inconclusive", f"from too few requests; {relation}"
     reason = f"{check.name} is {value:.6g}, {relation}"
@@ -134,8 +154,7 @@ class Judge:
 
     Args:
         policy: Checks and patience.
-        model: The model's name.
-        version: The canary.
+        subject: Whom to judge.
         state: Where judging stands; a fresh `JudgeState(started_at=now)` to begin.
         probe: Metrics of the step `probe`; None leaves its checks out.
     """
@@ -143,15 +162,14 @@ class Judge:
     def __init__(
         self,
         policy: HealthPolicy,
-        model: str,
-        version: int,
+        subject: Subject,
         *,
         state: JudgeState,
         probe: Mapping[str, float] | None = None,
     ) -> None:
         self.policy = policy
         self.state = state
-        self.checks = checks(policy, model, version)
+        self.checks = checks(policy, subject)
         self._probe = probe
 
     @property
@@ -217,10 +235,18 @@ class Judge:
         lasted = len(row) == self.policy.consecutive and {each.verdict for each in row} == {verdict}
         if lasted and verdict in _FINAL:
             return self._decide(verdict, results, lasted=True)
-        if at - self.state.started_at >= self.policy.timeout_seconds:
+        if at - self.state.started_at >= self._patience(verdict):
             final = "inconclusive" if verdict == "healthy" else verdict
             return self._decide(final, results, lasted=False)
         return None
+
+    def _patience(self, verdict: Verdict) -> float:
+        waits = {
+            "inconclusive": self.policy.on_inconclusive,
+            "healthy": self.policy.on_inconclusive,
+            "error": self.policy.on_error,
+        }
+        return self.policy.timeout_seconds * (2 if waits.get(verdict) == "wait" else 1)
 
     def _decide(
         self, verdict: Verdict, results: tuple[CheckResult, ...], *, lasted: bool
@@ -249,8 +275,32 @@ def _judge_all(
     for check in asked:
         counted = found.get(check.counted_by or "")
         enough = counted is None or counted.verdict == "healthy"
-        found[check.name] = judge_check(check, samples.get(check.name), enough=enough)
+        found[check.name] = judge_check(
+            check,
+            samples.get(check.name),
+            enough=enough,
+            requests=(counted.value if counted else None) or 0.0,
+            ratio=samples.get(ERROR_RATIO) if check.name == ERROR_INCREASE else None,
+        )
     return tuple(found.values())
+
+
+def _by_test(check: Check, value: float, requests: float) -> tuple[Verdict, str]:
+    if check.largest is None or check.caught is None or check.risk is None:
+        raise AssertionError(check)
+    verdict = sequential(
+        value * requests,
+        requests,
+        tolerated=check.largest,
+        caught=check.caught,
+        risk=check.risk,
+    )
+    meaning = {
+        "healthy": f"so it is {check.largest:g} rather than {check.caught:g}",
+        "unhealthy": f"so it is {check.caught:g} rather than {check.largest:g}",
+        "inconclusive": f"which does not tell {check.largest:g} from {check.caught:g} yet",
+    }
+    return verdict, f"of {requests:g} requests, {meaning[verdict]}"
 
 
 def _against_limits(check: Check, value: float) -> tuple[Verdict, str]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from slipway.health import Decision, Judge, JudgeState
 from slipway.rollout.checks import checks, latency_name
+from slipway.rollout.subject import Subject
 from slipway.spec.rollout import HealthPolicy
 
 POLICY = HealthPolicy.model_validate(
@@ -26,6 +27,7 @@ POLICY = HealthPolicy.model_validate(
         },
     }
 )
+DIGITS = Subject(model="digits", version=3)
 GOOD: dict[str, float | None] = {
     "requests": 200,
     "error_ratio": 0,
@@ -45,7 +47,7 @@ samples = st.dictionaries(st.sampled_from(sorted(GOOD)), st.none() | numbers)
 
 
 def judge(**options: Any) -> Judge:
-    return Judge(POLICY, "digits", 3, state=JudgeState(started_at=0.0), **options)
+    return Judge(POLICY, DIGITS, state=JudgeState(started_at=0.0), **options)
 
 
 def decide(looks: list[dict[str, float | None]], **options: Any) -> Decision | None:
@@ -137,7 +139,7 @@ def test_a_judge_that_is_saved_and_loaded_decides_the_same(
     kept, state = judge(), JudgeState(started_at=0.0)
     for number, look in enumerate(looks, start=1):
         at = 5.0 * number
-        fresh = Judge(POLICY, "digits", 3, state=state)
+        fresh = Judge(POLICY, DIGITS, state=state)
         one, other = (
             each.fail("no answer", at) if look is None else each.observe(look, at)
             for each in (kept, fresh)
@@ -226,7 +228,7 @@ def test_half_of_the_traffic_cannot_hide_a_slow_canary_from_a_median() -> None:
     fine = GOOD | {"requests": 400, "latency_p50_ms": 20}
     slow = GOOD_PROBE | {"probe_latency_p50_ms": 500.0, "probe_started_at": 1e9}
     judging = Judge(
-        HealthPolicy.model_validate(raw), "digits", 3, state=JudgeState(started_at=0.0), probe=slow
+        HealthPolicy.model_validate(raw), DIGITS, state=JudgeState(started_at=0.0), probe=slow
     )
     judging.observe(fine, at=5.0)
     decision = judging.observe(fine, at=10.0)
@@ -235,7 +237,7 @@ def test_half_of_the_traffic_cannot_hide_a_slow_canary_from_a_median() -> None:
 
 
 def test_a_users_query_is_filled_in() -> None:
-    own = {check.name: check.promql for check in checks(POLICY, "digits", 3)}["memory"]
+    own = {check.name: check.promql for check in checks(POLICY, DIGITS)}["memory"]
     assert own == "mem{m='digits'}"
 
 

@@ -8,11 +8,14 @@ from slipway.contracts import Contract
 from slipway.rollout import promql
 
 if TYPE_CHECKING:
-    from slipway.spec.rollout import HealthPolicy
+    from slipway.rollout.subject import Subject
+    from slipway.spec.rollout import HealthChecks, HealthPolicy, LatencyCheck
 
 Verdict = Literal["healthy", "unhealthy", "inconclusive", "error"]
 
 REQUESTS = "requests"
+ERROR_RATIO = "error_ratio"
+ERROR_INCREASE = "error_ratio_increase"
 PROBE_REQUESTS = "probe_requests"
 PROBE_STARTED_AT = "probe_started_at"
 
@@ -27,6 +30,9 @@ class Check(Contract):
         smallest: Smallest healthy value.
         beyond: What a value beyond its limits means.
         counted_by: The check that says whether there were enough requests to judge this one.
+        caught: Value that must be found unhealthy; between it and `largest` a sequential test
+            decides, see `slipway.rollout.statistics`.
+        risk: Probability, at most, that the test is wrong on either side.
     """
 
     name: str
@@ -35,38 +41,99 @@ class Check(Contract):
     smallest: float | None = None
     beyond: Verdict = "unhealthy"
     counted_by: str | None = None
+    caught: float | None = None
+    risk: float | None = None
 
 
-def checks(policy: HealthPolicy, model: str, version: int) -> tuple[Check, ...]:
-    """The checks that Prometheus answers, with their queries resolved."""
-    window = f"{policy.window_seconds}s"
+def checks(policy: HealthPolicy, subject: Subject) -> tuple[Check, ...]:
+    """The checks that Prometheus answers, with their queries resolved.
+
+    Those against stable are left out where there is no stable version to compare with.
+    """
+    window, model = f"{policy.window_seconds}s", subject.model
     found = [
         Check(
             name=REQUESTS,
-            promql=promql.requests(model, window),
+            promql=promql.requests(model, window, *subject.canary),
             smallest=policy.minimum_requests,
             beyond="inconclusive",
         )
     ]
     wanted = policy.checks
-    if wanted.error_ratio is not None:
-        query = promql.error_ratio(model, window)
-        limit = wanted.error_ratio.largest
-        found.append(Check(name="error_ratio", promql=query, largest=limit, counted_by=REQUESTS))
+    found += _errors(wanted, subject, window)
     for latency in wanted.latency:
-        query = promql.latency_ms(model, latency.percentile, window)
-        name = latency_name(latency.percentile)
-        limit = latency.largest_ms
-        found.append(Check(name=name, promql=query, largest=limit, counted_by=REQUESTS))
+        found += _latency(latency, subject, window)
     if wanted.load_failures is not None:
-        query = promql.load_failures(model, version, window)
+        query = promql.load_failures(model, subject.version, window, *subject.canary)
         found.append(
             Check(name="load_failures", promql=query, largest=wanted.load_failures.largest)
         )
-    for own in wanted.promql:
-        query = promql.filled_in(own.query, model=model, version=version, window=window)
-        found.append(Check(name=own.name, promql=query, largest=own.largest, smallest=own.smallest))
-    return tuple(found)
+    if wanted.saturation is not None and subject.version_label is not None:
+        query = promql.saturation(subject.version_label, subject.version)
+        found.append(Check(name="saturation", promql=query, largest=wanted.saturation.largest))
+    return (*found, *_own(wanted, subject, window))
+
+
+def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
+    limits = wanted.error_ratio
+    if limits is None:
+        return []
+    query = promql.error_ratio(subject.model, window, *subject.canary)
+    found = [
+        Check(
+            name=ERROR_RATIO,
+            promql=query,
+            largest=limits.largest,
+            counted_by=REQUESTS,
+            caught=limits.caught,
+            risk=limits.risk,
+        )
+    ]
+    if limits.largest_increase is not None and subject.stable is not None:
+        before = promql.error_ratio(subject.model, window, *subject.stable)
+        found.append(
+            Check(
+                name=ERROR_INCREASE,
+                promql=f"({query}) - ({before})",
+                largest=limits.largest_increase,
+                counted_by=REQUESTS,
+                risk=limits.risk,
+            )
+        )
+    return found
+
+
+def _latency(limits: LatencyCheck, subject: Subject, window: str) -> list[Check]:
+    name = latency_name(limits.percentile)
+    query = promql.latency_ms(subject.model, limits.percentile, window, *subject.canary)
+    found = [Check(name=name, promql=query, largest=limits.largest_ms, counted_by=REQUESTS)]
+    if limits.largest_factor is not None and subject.stable is not None:
+        before = promql.latency_ms(subject.model, limits.percentile, window, *subject.stable)
+        found.append(
+            Check(
+                name=f"{name.removesuffix('_ms')}_factor",
+                promql=f"({query}) / ({before})",
+                largest=limits.largest_factor,
+                counted_by=REQUESTS,
+            )
+        )
+    return found
+
+
+def _own(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
+    values = {"model": subject.model, "version": str(subject.version), "window": window}
+    if subject.stable_version is not None:
+        values["stable_version"] = str(subject.stable_version)
+    return [
+        Check(
+            name=own.name,
+            promql=promql.filled_in(own.query, **values),
+            largest=own.largest,
+            smallest=own.smallest,
+        )
+        for own in wanted.promql
+        if "{stable_version}" not in own.query or subject.stable_version is not None
+    ]
 
 
 def probe_checks(policy: HealthPolicy, *, latency: bool) -> tuple[Check, ...]:
@@ -81,8 +148,16 @@ def probe_checks(policy: HealthPolicy, *, latency: bool) -> tuple[Check, ...]:
         Check(name=PROBE_REQUESTS, smallest=policy.minimum_requests, beyond="inconclusive"),
     ]
     if policy.checks.error_ratio is not None:
-        limit = policy.checks.error_ratio.largest
-        found.append(Check(name="probe_error_ratio", largest=limit, counted_by=PROBE_REQUESTS))
+        errors = policy.checks.error_ratio
+        found.append(
+            Check(
+                name="probe_error_ratio",
+                largest=errors.largest,
+                counted_by=PROBE_REQUESTS,
+                caught=errors.caught,
+                risk=errors.risk,
+            )
+        )
     if latency:
         found.extend(
             Check(

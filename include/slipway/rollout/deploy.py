@@ -20,7 +20,7 @@ def deploy(rollout: Rollout) -> dict[str, Any]:
     only brought to where the channels point.
 
     Returns:
-        Details: versions, labels, already_stable.
+        Details: versions, labels, already_stable, stable_version (what served before).
 
     Raises:
         TerminalError: A newer version is canary or stable, or the server could not load this one.
@@ -36,6 +36,7 @@ def deploy(rollout: Rollout) -> dict[str, Any]:
         "versions": sorted(serving.versions),
         "labels": dict(serving.labels),
         "already_stable": already_stable,
+        "stable_version": stable.version if stable else None,
     }
     rollout.evidence.add("deploy", **details)
     return details

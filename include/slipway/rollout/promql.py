@@ -38,43 +38,66 @@ def growth(series: str, window: str) -> str:
     )
 
 
-def requests(model: str, window: str) -> str:
-    """Requests to a model in the window, however they ended."""
-    return f"sum({growth(_requests(model), window)})"
+def requests(model: str, window: str, *matchers: str) -> str:
+    """Requests to a model in the window, however they ended.
+
+    Args:
+        model: The model's name.
+        window: A PromQL duration.
+        matchers: Label matchers that narrow it to one version, such as slipway_dev_version="3".
+    """
+    return f"sum({growth(_requests(model, *matchers), window)})"
 
 
-def error_ratio(model: str, window: str) -> str:
+def error_ratio(model: str, window: str, *matchers: str) -> str:
     """Share of requests that did not end with OK; NaN if there was none."""
-    failed = growth(_requests(model, 'status!="OK"'), window)
-    return f"(sum({failed}) or 0 * sum({_requests(model)})) / {requests(model, window)}"
+    failed = growth(_requests(model, 'status!="OK"', *matchers), window)
+    none = f"0 * sum({_requests(model, *matchers)})"
+    return f"(sum({failed}) or {none}) / {requests(model, window, *matchers)}"
 
 
-def latency_ms(model: str, percentile: float, window: str) -> str:
+def latency_ms(model: str, percentile: float, window: str, *matchers: str) -> str:
     """A quantile of the latency of successful requests, in milliseconds; NaN if there was none.
 
     Interpolated within a bucket, whose upper bound is 1.8 times its lower one.
     """
-    buckets = growth(f'{REQUEST_LATENCY_BUCKET}{{model_name="{model}"}}', window)
+    buckets = growth(f"{REQUEST_LATENCY_BUCKET}{{{_labels(model, *matchers)}}}", window)
     return f"histogram_quantile({percentile / 100:.10g}, sum by (le) ({buckets})) / 1000"
 
 
-def load_failures(model: str, version: int, window: str) -> str:
+def load_failures(model: str, version: int, window: str, *matchers: str) -> str:
     """Failed attempts to load a version; absent unless the server shows metrics of the model.
 
     A version that never failed has no such series, and a TFLite one has no load series at all, so
     it is the model's requests that prove that somebody counts.
     """
-    path = f'{LOAD_ATTEMPT_COUNT}{{model_path=~".*/{model}/{version}",status="fail"}}'
-    return f"sum({growth(path, window)}) or 0 * sum({_requests(model)})"
+    path = ",".join((f'model_path=~".*/{model}/{version}"', 'status="fail"', *matchers))
+    failed = growth(f"{LOAD_ATTEMPT_COUNT}{{{path}}}", window)
+    return f"sum({failed}) or 0 * sum({_requests(model, *matchers)})"
 
 
-def filled_in(query: str, *, model: str, version: int, window: str) -> str:
-    """A user's query with {model}, {version} and {window} replaced; other braces stay."""
-    for name, value in (("model", model), ("version", str(version)), ("window", window)):
+def saturation(version_label: str, version: int) -> str:
+    """Largest share of its CPU limit that a pod of a version uses, over the last minute.
+
+    From cAdvisor's container_cpu_usage_seconds_total and container_spec_cpu_quota and _period,
+    which the kubelet serves; the scrape must bring the pod's version label to them.
+    """
+    pods = f'{{{version_label}="{version}",container!=""}}'
+    used = f"rate(container_cpu_usage_seconds_total{pods}[1m])"
+    limit = f"(container_spec_cpu_quota{pods} / container_spec_cpu_period{pods})"
+    return f"max({used} / on (namespace, pod, container) {limit})"
+
+
+def filled_in(query: str, **values: str) -> str:
+    """A user's query with {model}, {version} and the like replaced; other braces stay."""
+    for name, value in values.items():
         query = query.replace(f"{{{name}}}", value)
     return query
 
 
 def _requests(model: str, *matchers: str) -> str:
-    labels = ",".join((f'model_name="{model}"', *matchers))
-    return f"{REQUEST_COUNT}{{{labels}}}"
+    return f"{REQUEST_COUNT}{{{_labels(model, *matchers)}}}"
+
+
+def _labels(model: str, *matchers: str) -> str:
+    return ",".join((f'model_name="{model}"', *matchers))

@@ -19,6 +19,7 @@ from slipway.rollout.promote import promote
 from slipway.rollout.rollback import rollback
 from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
 from slipway.rollout.shift import shift
+from slipway.rollout.subject import Subject
 from slipway.rollout.target import Target
 from slipway.rollout.watch import watch
 from slipway.serving.layout import resolve
@@ -144,12 +145,14 @@ class _Run:
 
     def _watch(self, metrics: dict[str, float]) -> Decision:
         """The verdict; without figures of a probe, of what Prometheus sees alone."""
-        health = self.rollout.config.rollout.health
+        spec, stable = self.rollout.config.rollout, self.rollout.channel("stable")
+        subject = Subject.of(
+            spec, self.rollout.model, self.rollout.version, stable.version if stable else None
+        )
         with PrometheusClient(self.rollout.target.prometheus_url) as prometheus:
             return watch(
-                health,
-                self.rollout.model,
-                self.rollout.version,
+                spec.health,
+                subject,
                 prometheus=prometheus,
                 probe=metrics or None,
                 on_look=self._show,

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from slipway.health import Decision, Look
     from slipway.rollout.prometheus import PrometheusClient
+    from slipway.rollout.subject import Subject
     from slipway.spec.rollout import HealthPolicy
 
 
 def watch(
     policy: HealthPolicy,
-    model: str,
-    version: int,
+    subject: Subject,
     *,
     prometheus: PrometheusClient,
     probe: Mapping[str, float] | None = None,
@@ -29,8 +29,7 @@ def watch(
 
     Args:
         policy: Checks and patience.
-        model: The model's name.
-        version: The canary.
+        subject: Whom to judge.
         prometheus: What is asked.
         probe: Metrics of the step `probe`.
         on_look: Called after each look, to show progress.
@@ -38,7 +37,7 @@ def watch(
     Raises:
         TerminalError: Prometheus refuses a query.
     """
-    judge = Judge(policy, model, version, state=JudgeState(started_at=time.time()), probe=probe)
+    judge = Judge(policy, subject, state=JudgeState(started_at=time.time()), probe=probe)
     while True:
         decision = look(judge, prometheus)
         on_look(judge.state.looks[-1])

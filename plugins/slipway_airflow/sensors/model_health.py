@@ -13,6 +13,7 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 from slipway.contracts import StepFailure, StepResult
 from slipway.errors import SlipwayError, TerminalError
 from slipway.health import Decision, Judge, JudgeState
+from slipway.rollout.subject import Subject
 from slipway.spec.plan import HEALTH
 from slipway_airflow.hooks.prometheus import look
 from slipway_airflow.links import PrometheusLink
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
 
 _PROBE = "probe"
+_DEPLOY = "deploy"
 _PROMOTE = "promote"
 _PROVEN = "proven"
 
@@ -129,22 +131,25 @@ class ModelHealthSensor(BaseSensorOperator):
         trigger = ModelHealthTrigger(
             connection_id=policy.connection,
             policy=policy.model_dump(mode="json"),
-            model=self.spec.model,
-            version=_version(context),
+            subject=self._subject(context).model_dump(mode="json"),
             started_at=judge.state.started_at,
             probe=_figures(context, self.after),
         )
-        patience = timedelta(seconds=policy.timeout_seconds) + _SLACK
+        patience = timedelta(seconds=2 * policy.timeout_seconds) + _SLACK  # it may wait once more
         self.defer(trigger=trigger, method_name="decide", timeout=patience)
 
     def _new_judge(self, context: Context) -> Judge:
         return Judge(
             self.spec.rollout.health,
-            self.spec.model,
-            _version(context),
+            self._subject(context),
             state=JudgeState(started_at=time.time()),
             probe=_figures(context, self.after),
         )
+
+    def _subject(self, context: Context) -> Subject:
+        deployed = context["ti"].xcom_pull(task_ids=_DEPLOY)
+        stable = deployed["details"].get("stable_version") if deployed else None
+        return Subject.of(self.spec.rollout, self.spec.model, _version(context), stable)
 
     def _conclude(self, context: Context, decision: Decision) -> dict[str, Any]:
         self.queries = {

@@ -10,6 +10,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from slipway.contracts import StepFailure
 from slipway.errors import SlipwayError
 from slipway.health import Judge, JudgeState
+from slipway.rollout.subject import Subject
 from slipway.spec.rollout import HealthPolicy
 from slipway_airflow.hooks.prometheus import look
 
@@ -28,8 +29,7 @@ class ModelHealthTrigger(BaseTrigger):
     Args:
         connection_id: Airflow connection of Prometheus; credentials never pass through here.
         policy: A HealthPolicy as JSON.
-        model: The model's name.
-        version: The canary.
+        subject: A Subject as JSON: whom to judge.
         started_at: When judging began, Unix time in seconds.
         probe: Metrics of the step `probe`.
     """
@@ -39,16 +39,14 @@ class ModelHealthTrigger(BaseTrigger):
         *,
         connection_id: str,
         policy: dict[str, Any],
-        model: str,
-        version: int,
+        subject: dict[str, Any],
         started_at: float,
         probe: dict[str, float] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.connection_id = connection_id
         self.policy = policy
-        self.model = model
-        self.version = version
+        self.subject = subject
         self.started_at = started_at
         self.probe = probe
 
@@ -57,8 +55,7 @@ class ModelHealthTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {
             "connection_id": self.connection_id,
             "policy": self.policy,
-            "model": self.model,
-            "version": self.version,
+            "subject": self.subject,
             "started_at": self.started_at,
             "probe": self.probe,
         }
@@ -67,7 +64,8 @@ class ModelHealthTrigger(BaseTrigger):
         """Look every `interval_seconds`; one event at the end."""
         policy = HealthPolicy.model_validate(self.policy)
         state = JudgeState(started_at=self.started_at)
-        judge = Judge(policy, self.model, self.version, state=state, probe=self.probe)
+        subject = Subject.model_validate(self.subject)
+        judge = Judge(policy, subject, state=state, probe=self.probe)
         try:
             decision = await look(judge, self.connection_id)
             while decision is None:

@@ -13,10 +13,14 @@ from slipway.errors import TerminalError, TransientError
 from slipway.local.processes import free_port
 from slipway.local.prometheus import Prometheus
 from slipway.rollout import promql
+from slipway.rollout.checks import checks
 from slipway.rollout.prometheus import PrometheusClient
+from slipway.rollout.subject import Subject
+from slipway.spec.rollout import HealthPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 WINDOW = "600s"  # longer than the test: everything that grew, grew within it
 
@@ -165,7 +169,7 @@ def test_failed_loads_are_those_of_the_version(target: tuple[Counted, Prometheus
 def test_a_query_of_the_users_own(target: tuple[Counted, PrometheusClient]) -> None:
     _, client = target
     own = 'max_over_time(vector({version})[{window}:1s]) * count(up{job!="{model}"})'
-    query = promql.filled_in(own, model="m", version=4, window="5s")
+    query = promql.filled_in(own, model="m", version="4", window="5s")
     assert client.query(query) == 4
 
 
@@ -176,6 +180,43 @@ def test_a_wrong_query_is_terminal(target: tuple[Counted, PrometheusClient]) -> 
     assert caught.value.subject == "sum((("
     with pytest.raises(TerminalError, match="gives 2 numbers"):
         client.query('label_replace(vector(1), "a", "b", "", "") or vector(2)')
+
+
+def labelled(version: int, status: str) -> str:
+    return requests_line(status, "two").replace("}", f',slipway_dev_version="{version}"}}')
+
+
+def test_each_version_is_counted_alone_and_compared_with_stable(
+    tmp_path: Path,
+) -> None:
+    canary, stable = Counted(), Counted()
+    for target, version in ((canary, 3), (stable, 2)):
+        target.lines |= {labelled(version, "OK"): 0, labelled(version, "INTERNAL"): 0}
+    addresses = [f"127.0.0.1:{each.port}" for each in (canary, stable)]
+    policy = HealthPolicy.model_validate(
+        {
+            "window_seconds": 600,
+            "checks": {"error_ratio": {"largest": 0.01, "largest_increase": 0.01}},
+        }
+    )
+    subject = Subject(model="two", version=3, version_label="slipway_dev_version", stable_version=2)
+    queries = {each.name: each.promql or "" for each in checks(policy, subject)}
+    try:
+        with (
+            Prometheus(tmp_path, targets=addresses) as prometheus,
+            PrometheusClient(prometheus.url) as client,
+        ):
+            canary.wait_scrapes(2)
+            stable.wait_scrapes(2)
+            canary.lines |= {labelled(3, "OK"): 90, labelled(3, "INTERNAL"): 10}
+            stable.lines |= {labelled(2, "OK"): 980, labelled(2, "INTERNAL"): 20}
+            eventually(client, queries["requests"], 100)
+            eventually(client, queries["error_ratio"], 0.1)
+            eventually(client, queries["error_ratio_increase"], 0.1 - 0.02)
+            eventually(client, promql.requests("two", WINDOW), 1100)
+    finally:
+        canary.stop()
+        stable.stop()
 
 
 def test_a_dead_prometheus_is_transient() -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+DEPLOYED: dict[str, Any] = {"details": {"stable_version": 2}}
 PROBED = {"probe_requests": 200.0, "probe_error_ratio": 0.0}
 GOOD, BAD, FEW, GONE = (500.0, 0.0), (500.0, 0.5), (1.0, 0.0), (None, None)
 
@@ -47,7 +48,7 @@ class Task:
     def xcom_pull(self, *, task_ids: str, key: str = "return_value") -> Any:
         settled = {"version": 3, "digest": "d"}
         probed = {"metrics": self.probed} if self.probed else None
-        left = {"preflight": settled, "probe": probed, "promote": self.promoted}
+        left = {"preflight": settled, "deploy": DEPLOYED, "probe": probed, "promote": self.promoted}
         return left[task_ids] if key else None
 
     def xcom_push(self, *, key: str, value: Any) -> None:
@@ -253,8 +254,7 @@ def test_a_restarted_trigger_keeps_the_deadline(spec: ModelSpec, prometheus: Cal
     trigger = ModelHealthTrigger(
         connection_id=policy.connection,
         policy=policy.model_dump(mode="json"),
-        model="tiny",
-        version=3,
+        subject={"model": "tiny", "version": 3},
         started_at=time.time() - policy.timeout_seconds,
     )
 
@@ -272,8 +272,7 @@ def test_waiting_never_blocks_the_event_loop(spec: ModelSpec, prometheus: Callab
     trigger = ModelHealthTrigger(
         connection_id=policy.connection,
         policy=policy.model_dump(mode="json"),
-        model="tiny",
-        version=3,
+        subject={"model": "tiny", "version": 3},
         started_at=time.time(),
     )
 

@@ -1,0 +1,51 @@
+"""Whom a judge judges: which series are the canary's, and which are stable's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from slipway.contracts import Contract
+
+if TYPE_CHECKING:
+    from slipway.spec.rollout import RolloutSpec
+
+
+class Subject(Contract):
+    """The canary in Prometheus' eyes.
+
+    Attributes:
+        model: The model's name.
+        version: The canary.
+        version_label: Label that says which version a series belongs to; None where one server
+            has both versions, whose series then count for both.
+        stable_version: What served before; None before the first promotion.
+    """
+
+    model: str
+    version: int
+    version_label: str | None = None
+    stable_version: int | None = None
+
+    @classmethod
+    def of(
+        cls, rollout: RolloutSpec, model: str, version: int, stable_version: int | None = None
+    ) -> Self:
+        """As the strategy deploys it: with pods of its own everywhere but in_place."""
+        label = None if rollout.strategy == "in_place" else rollout.health.version_label
+        stable = None if stable_version == version else stable_version
+        return cls(model=model, version=version, version_label=label, stable_version=stable)
+
+    @property
+    def canary(self) -> tuple[str, ...]:
+        """Label matchers of the canary's series."""
+        return self._matchers(self.version)
+
+    @property
+    def stable(self) -> tuple[str, ...] | None:
+        """Label matchers of stable's series; None if they cannot be told from the canary's."""
+        if self.version_label is None or self.stable_version is None:
+            return None
+        return self._matchers(self.stable_version)
+
+    def _matchers(self, version: int) -> tuple[str, ...]:
+        return () if self.version_label is None else (f'{self.version_label}="{version}"',)

@@ -1,0 +1,115 @@
+"""Whatever promise is accepted is kept, and healthy canaries pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from slipway.rollout.checks import checks
+from slipway.rollout.statistics import sequential, wilson_lower
+from slipway.rollout.subject import Subject
+from slipway.spec.rollout import HealthPolicy, RolloutSpec
+from support.simulated_rollouts import judged, policy, scrapes
+
+RATE = 10.0
+
+
+def test_fifty_of_fifty_healthy_canaries_pass() -> None:
+    ends = [judged(policy(), scrapes(seed=n, per_second=RATE, errors=0.002)) for n in range(50)]
+    assert {each.verdict for each in ends} == {"healthy"}
+
+
+def test_five_percent_errors_are_caught_in_time() -> None:
+    ends = [judged(policy(), scrapes(seed=n, per_second=RATE, errors=0.05)) for n in range(100)]
+    assert {each.verdict for each in ends} == {"unhealthy"}
+    assert sum(each.seconds <= 90 for each in ends) >= 98
+
+
+def test_a_slow_canary_is_caught_in_time() -> None:
+    ends = [
+        judged(policy(), scrapes(seed=n, per_second=RATE, errors=0.0, slow=0.3)) for n in range(50)
+    ]
+    assert {each.verdict for each in ends} == {"unhealthy"}
+    assert max(each.seconds for each in ends) <= 90
+
+
+@settings(deadline=None, max_examples=15, derandomize=True)
+@given(
+    errors=st.floats(0.03, 0.3),
+    within=st.integers(30, 200),
+    scrape=st.floats(2, 20),
+    rate=st.floats(2, 40),
+)
+def test_an_accepted_promise_is_kept(
+    errors: float, within: int, scrape: float, rate: float
+) -> None:
+    try:
+        rules = policy(errors=errors, within=within, scrape=scrape, rate=rate)
+    except ValidationError:
+        assume(False)
+    ends = [
+        judged(rules, scrapes(seed=n, per_second=rate, errors=errors, every=scrape, seconds=450))
+        for n in range(40)
+    ]
+    assert sum(each.verdict == "unhealthy" and each.seconds <= within for each in ends) >= 37
+    assert all(each.verdict != "healthy" for each in ends)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"requests_per_second": 1}, "cannot be caught within 90 s"),
+        ({"scrape_interval_seconds": 60}, "60 s for a scrape"),
+        ({"interval_seconds": 60}, "looks 60 s apart"),
+        ({"window_seconds": 30}, "forgets requests"),
+        ({"minimum_requests": 1000}, "minimum_requests of at most"),
+        ({"checks": {"error_ratio": {"largest": 0.2}}}, "contradicts the promise"),
+    ],
+)
+def test_a_promise_that_cannot_be_kept_is_refused(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        HealthPolicy.model_validate({"promise": {"error_ratio": 0.05}} | given)
+
+
+def test_a_policy_means_the_same_after_a_round_trip() -> None:
+    rules = policy()
+    assert HealthPolicy.model_validate(rules.model_dump(mode="json")) == rules
+
+
+def test_in_place_cannot_keep_a_promise() -> None:
+    with pytest.raises(ValidationError, match="strategy in_place"):
+        RolloutSpec.model_validate({"health": {"promise": {"error_ratio": 0.05}}})
+
+
+def test_one_unlucky_request_proves_nothing() -> None:
+    rules = {"tolerated": 0.005, "caught": 0.05, "risk": 0.001}
+    assert sequential(1, 20, **rules) == "inconclusive"
+    assert sequential(0, 20, **rules) == "inconclusive"
+    assert sequential(0, 200, **rules) == "healthy"
+    assert wilson_lower(1, 20, risk=0.001) < 0.01
+
+
+def test_each_version_is_asked_for_by_its_own_label() -> None:
+    own = Subject(model="m", version=3, version_label="v", stable_version=2)
+    rules = HealthPolicy.model_validate(
+        {
+            "checks": {
+                "error_ratio": {"largest": 0.01, "largest_increase": 0.01},
+                "latency": [{"percentile": 99, "largest_ms": 50, "largest_factor": 1.5}],
+                "saturation": {"largest": 0.9},
+                "promql": [{"name": "mine", "query": "{version} - {stable_version}", "largest": 9}],
+            }
+        }
+    )
+    found = {each.name: each.promql or "" for each in checks(rules, own)}
+    assert all('v="3"' in query for name, query in found.items() if name != "mine")
+    assert 'v="2"' in found["error_ratio_increase"]
+    assert 'v="2"' in found["latency_p99_factor"]
+    assert 'v="2"' not in found["error_ratio"]
+    assert found["mine"] == "3 - 2"
+    first = {each.name for each in checks(rules, own.model_copy(update={"stable_version": None}))}
+    assert first == {"requests", "error_ratio", "latency_p99_ms", "saturation"}
