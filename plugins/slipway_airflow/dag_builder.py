@@ -89,17 +89,18 @@ def rollout_dag(spec: ModelSpec, file: Path) -> DAG:
     dag = _dag(spec, ROLLOUT, schedule=[model_asset(spec.model)], doc_md=docs.rollout_doc(spec))
     common = _common_arguments(spec, dag)
     tasks: dict[str, BaseOperator] = {}
+    groups: dict[str, TaskGroup] = {}
     for planned in plan_rollout(spec):
+        place = common | _place(planned.task_id, groups, dag)
         if planned.approval is not None:
-            approval = _approval(spec, planned, list(tasks), common)
-            _follow(approval, planned.approval, tasks)
+            _follow(_approval(spec, planned, next(iter(tasks)), place), planned.approval, tasks)
         rollback = planned.step == "rollback"
         rule = {"trigger_rule": TriggerRule.ONE_FAILED} if rollback else {}
-        task = _task(Work(spec, file, planned), planned.task_id, **common, **rule)
+        task = _task(Work(spec, file, planned), _name(planned.task_id), **place, **rule)
         _set_upstream(task, _before_in_rollout(planned.step, tasks))
         tasks[planned.task_id] = task
         if planned.gate is not None:
-            _follow(_health(spec, planned, common), planned.gate, tasks)
+            _follow(_health(spec, planned, place), planned.gate, tasks)
     stable = EmptyOperator(
         task_id=STABLE,
         dag=dag,
@@ -150,6 +151,21 @@ def _before_in_rollout(step: str, tasks: dict[str, BaseOperator]) -> Sequence[Ba
         return before[1:]
     # What a promotion sets free goes after it; that this fails must not roll anything back.
     return [tasks["promote"]] if step == "gc" else before[-1:]
+
+
+def _place(task_id: str, groups: dict[str, TaskGroup], dag: DAG) -> dict[str, Any]:
+    """The group in which a step of the traffic stands, with its gate and its approval."""
+    group_id = task_id.rpartition(".")[0]
+    if not group_id:
+        return {}
+    if group_id not in groups:
+        groups[group_id] = TaskGroup(group_id, dag=dag, parent_group=dag.task_group)
+    return {"task_group": groups[group_id]}
+
+
+def _name(task_id: str | None) -> str:
+    """A task's own name within its group."""
+    return str(task_id).rpartition(".")[2]
 
 
 def _follow(task: BaseOperator, task_id: str, tasks: dict[str, BaseOperator]) -> None:
@@ -267,21 +283,21 @@ def _variant_group(spec: ModelSpec, variant: str, dag: DAG) -> TaskGroup:
 def _health(spec: ModelSpec, planned: PlannedStep, common: dict[str, Any]) -> BaseOperator:
     doc = "Judges the canary by Prometheus until its verdict is final; only healthy goes on."
     return ModelHealthSensor(
-        task_id=str(planned.gate), spec=spec, after=planned.task_id, doc_md=doc, **common
+        task_id=_name(planned.gate), spec=spec, after=planned.task_id, doc_md=doc, **common
     )
 
 
 def _approval(
-    spec: ModelSpec, planned: PlannedStep, before: list[str], common: dict[str, Any]
+    spec: ModelSpec, planned: PlannedStep, preflight: str, common: dict[str, Any]
 ) -> BaseOperator:
     # Imported where a spec asks for it: thousands that do not need not wait for it.
     from slipway_airflow.operators.approval import RolloutApprovalOperator
 
     return RolloutApprovalOperator(
-        task_id=str(planned.approval),
+        task_id=_name(planned.approval),
         spec=spec,
         step=planned.summary.rstrip("."),
-        evidence_of=before[0],
+        evidence_of=preflight,
         doc_md="A person approves the digest that is shown, or it is rolled back.",
         **common,
     )

@@ -111,6 +111,31 @@ def test_a_rollout_goes_on_only_while_all_is_well(dags: dict[str, DAG]):
     assert set(rules.values()) == {TriggerRule.ALL_SUCCESS}
 
 
+CANARY = """\
+  strategy: canary
+  approval: true
+  canary: {steps: [{share: 0.2, approval: true}, {share: 0.5}]}
+serve: {kubernetes: {namespace: models}}
+"""
+
+
+def test_a_canary_is_judged_after_every_share_and_approved_where_the_spec_says(tmp_path: Path):
+    file = write_spec(tmp_path, extra=CANARY)
+    way = upstream(rollout_dag(load_spec(file), file))
+    chain = ["preflight", "deploy", "probe", "health", "step_1.approve", "step_1.shift"]
+    chain += ["step_1.health", "step_2.shift", "step_2.health", "approve", "promote", "stable"]
+    assert [way[task] for task in chain] == [set(), *({before} for before in chain[:-1])]
+    assert way["rollback"] == set(chain[1:-1])
+
+
+def test_blue_green_sends_all_requests_over_and_judges_that(tmp_path: Path):
+    extra = "  strategy: blue_green\nserve: {kubernetes: {namespace: models}}\n"
+    file = write_spec(tmp_path, extra=extra)
+    way = upstream(rollout_dag(load_spec(file), file))
+    assert way["switch.shift"] == {"health"}
+    assert way["promote"] == {"switch.health"}
+
+
 def test_every_step_of_the_registry_has_an_operator_of_its_own():
     assert set(OPERATORS) == set(STEPS)
     assert len(set(OPERATORS.values())) == len(OPERATORS)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 _REQUESTS = 2000
 _STEPS = {"canary": {"steps": [{"share": 0.3}, {"share": 0.5}]}}
+_NO_METRICS = {
+    "timeout_seconds": 10,
+    "checks": {"promql": [{"name": "absent", "query": "sum(no_such_metric)", "largest": 1}]},
+}
 
 
 def _versions(stack: ClusterStack, namespace: str) -> list[str]:
@@ -65,6 +69,7 @@ def test_a_canary_takes_over_share_by_share_and_no_request_fails(stack: ClusterS
         ("flaky", 5.0, {}, "error_ratio"),
         ("slow", 5.0, {}, "latency"),
         ("times3", 2.0, {}, "does not answer as it did"),
+        ("times2", 2.0, {"health": _NO_METRICS}, "no such series"),
     ],
 )
 def test_a_bad_canary_is_withdrawn_and_stable_never_fails(

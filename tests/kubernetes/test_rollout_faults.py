@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from support.kubernetes.rollouts import ClusterStack
 
 _WITHIN_SECONDS = 60
+_SMALL = {
+    "resources": {"cpu": "1", "cpu_request": "10m", "memory": "60Mi", "memory_request": "9Mi"}
+}
 _FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "image": ("times2", {"image": "slipway.test/no-such-image:1"}, "cannot be pulled"),
-    "memory": ("times2", {"resources": {"cpu": "1", "memory": "60Mi"}}, "more memory|status 137"),
+    "memory": ("times2", _SMALL, "more memory|status 137"),
     "load": ("broken", {}, "could not load"),
     "init": ("times2", {"credentials_secret": "wrong"}, "container .* ended with status"),
 }

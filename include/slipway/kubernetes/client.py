@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from slipway.errors import TerminalError
 from slipway.kubernetes.errors import OutdatedError, api_error
 from slipway.kubernetes.kinds import KINDS
-from slipway.rollout.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from slipway.rollout.endpoint import Endpoint
 
 KUBECONFIG = "SLIPWAY_KUBECONFIG"
 MANAGER = "slipway"
@@ -219,6 +219,11 @@ class Cluster:
             what: pods/<name> or services/<name>.
             port: Of the pod or Service.
         """
+        # DAGs are parsed with this module; only whoever asks needs an HTTP client.
+        import ssl
+
+        from slipway.rollout.endpoint import Endpoint
+
         settings = self._api.configuration
         path = f"/api/v1/namespaces/{namespace}/{what}:{port}/proxy"
         headers = {

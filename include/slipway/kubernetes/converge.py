@@ -53,7 +53,7 @@ def converge(
             order = ordered()
             observed = fleets.look(order)
             change = next_change(order.goal, observed.seen, sizes)
-            if change is None:
+            if change is None or _is_others(change, order):
                 return order
             told.once(_described(change))
             if isinstance(change, Wait):
@@ -85,6 +85,12 @@ class _Told:
         self._last = line
 
 
+def _is_others(change: Change, order: Order) -> bool:
+    """Whether only another rollout's canary is left to wait for: that is its own business."""
+    ours = (None, order.own, order.goal.stable)
+    return isinstance(change, Wait) and change.version not in ours
+
+
 def _refuse_hopeless(fleets: Fleets, waiting: Wait, observed: Observed) -> None:
     if waiting.version is None:
         return
@@ -104,7 +110,7 @@ def _too_late(
             subject=fleets.model,
         )
     version = change.version
-    trouble = fleets.trouble(version, observed)
+    trouble = fleets.trouble(version, observed, last=True)
     what = f"version {version} of {fleets.model}"
     if trouble is not None:
         return trouble.error(f"{what}, given {within_seconds:g} s,")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 # A registry or a quota may recover; this long after the pod was made it will not do so in time.
 _PATIENCE_SECONDS = 20.0
@@ -32,8 +32,6 @@ _HINTS = {
     "load": "publish a version that the server can load",
     "slow": "raise serve.kubernetes.available_within_seconds, or read the pod's log",
 }
-
-Logs = "Callable[[str, str, bool], str]"
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,15 @@ def deployment_trouble(
         name = f"Deployment {deployment['metadata']['name']}"
         return Trouble(name, kind, f"makes no pods: {said}", age > _PATIENCE_SECONDS / 2)
     return None
+
+
+def event_trouble(pod: str, events: Sequence[Mapping[str, Any]]) -> Trouble | None:
+    """The last thing that Kubernetes warned of about a pod, such as a volume without its source."""
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    if not warnings:
+        return None
+    said = f"{warnings[-1].get('reason', '')}: {warnings[-1].get('message', '')}"
+    return Trouble(pod, "slow", said, hopeless=False)
 
 
 def worst(troubles: Iterable[Trouble | None]) -> Trouble | None:

@@ -52,7 +52,7 @@ def _by_status(
             f"{'over quota' if quota else 'may not'} {where}: {said}",
             hint="raise the quota or lower resources or replicas"
             if quota
-            else "grant this verb on this resource; `slipway render --rbac` lists all of them",
+            else "grant this verb on this resource; docs/rollouts.md has a Role with all of them",
             subject=resource,
         )
     if status == HTTPStatus.CONFLICT:

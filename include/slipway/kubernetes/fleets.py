@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from slipway.content import bytes_digest
 from slipway.errors import TerminalError, TransientError
 from slipway.kubernetes import manifests, names
-from slipway.kubernetes.diagnosis import Trouble, deployment_trouble, pod_trouble, worst
+from slipway.kubernetes.diagnosis import (
+    Trouble,
+    deployment_trouble,
+    event_trouble,
+    pod_trouble,
+    worst,
+)
 from slipway.kubernetes.goal import (
     Apply,
     Autoscale,
@@ -161,15 +167,32 @@ class Fleets:
             case _:
                 raise AssertionError(change)
 
-    def trouble(self, version: int, observed: Observed) -> Trouble | None:
-        """What keeps the pods of a version from being ready; None if nothing is known."""
-        found = [
-            pod_trouble(pod, self._log, lambda name: self._load_failure(name, version))
+    def trouble(self, version: int, observed: Observed, *, last: bool = False) -> Trouble | None:
+        """What keeps the pods of a version from being ready; None if nothing is known.
+
+        Args:
+            version: The version.
+            observed: What was seen.
+            last: Whether to read events too, as nobody waits any longer.
+        """
+        waiting = [
+            pod
             for pod in observed.pods
             if _version(pod) == version and not _is_ready(pod) and lives(pod)
         ]
+        found = [
+            pod_trouble(pod, self._log, lambda name: self._load_failure(name, version))
+            for pod in waiting
+        ]
         deployment = observed.deployments.get(version)
-        return worst([*found, deployment_trouble(deployment) if deployment else None])
+        found.append(deployment_trouble(deployment) if deployment else None)
+        if last and not any(found):
+            names_of = [pod["metadata"]["name"] for pod in waiting]
+            found += [
+                event_trouble(name, self._cluster.events_of(self.namespace, name))
+                for name in names_of
+            ]
+        return worst(found)
 
     def objects(self, version: int, digest: str) -> list[dict[str, Any]]:
         """What a version consists of on the cluster, its Deployment first; without its scale."""
@@ -220,11 +243,13 @@ class Fleets:
         for found in manifests.shared_objects(self._spec):
             self._cluster.apply(self._placed(found))
         applied, (deployment, *others) = self._render(version, order)
-        stamp = {**self._stamp(order), APPLIED: applied}
-        made = self._cluster.apply(_annotated(self._placed(deployment), stamp))
+        stamp, placed = self._stamp(order), self._placed(deployment)
+        made = self._cluster.apply(_annotated(placed, stamp))
         # The garbage collector then takes them with the Deployment, however this process ends.
         for found in others:
             self._cluster.apply(_owned(self._placed(found), made))
+        # Last: only then nothing is left to apply.
+        self._cluster.apply(_annotated(placed, {**stamp, APPLIED: applied}))
 
     def _scale(self, deployment: dict[str, Any], replicas: int) -> None:
         metadata = deployment["metadata"]

@@ -32,6 +32,7 @@ def permissions(spec: ModelSpec) -> list[tuple[str, str, str]]:
         *_each("Pod", "list"),
         ("get", "Pod", "log"),
         ("get", "Pod", "proxy"),
+        *_each("Event", "list"),
         *_each("EndpointSlice", "list"),
         ("create", "Service", "proxy"),
     ]
@@ -146,9 +147,9 @@ def _quota_problems(cluster: Cluster, kubernetes: KubernetesSpec) -> Iterator[st
     resources = kubernetes.resources
     needed = {
         "pods": "1",
-        "requests.cpu": resources.cpu,
+        "requests.cpu": resources.cpu_request or resources.cpu,
         "limits.cpu": resources.cpu,
-        "requests.memory": resources.memory,
+        "requests.memory": resources.memory_request or resources.memory,
         "limits.memory": resources.memory,
         "requests.nvidia.com/gpu": str(resources.gpus),
     }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from slipway.errors import TerminalError
 from slipway.serving.channels import move_channel
 
 if TYPE_CHECKING:
     from slipway.rollout.session import Rollout
+
+_ROUNDS = 5
 
 
 def deploy(rollout: Rollout) -> dict[str, Any]:
@@ -23,21 +26,11 @@ def deploy(rollout: Rollout) -> dict[str, Any]:
         TerminalError: A newer version is canary or stable, or the server could not load this one.
         TransientError: The server or the bucket does not answer.
     """
-    stable, canary = rollout.channel("stable"), rollout.channel("canary")
+    stable = rollout.channel("stable")
     already_stable = rollout.holds(stable)
     if not already_stable:
         rollout.refuse_older_than("stable", stable)
-        rollout.refuse_older_than("canary", canary)
-        if not rollout.holds(canary):
-            move_channel(
-                rollout.store,
-                rollout.model,
-                "canary",
-                version=rollout.version,
-                digest=rollout.parameters.digest,
-                expected_generation=canary.generation if canary else 0,
-                moved_by=rollout.parameters.rollout_id,
-            )
+        _take_canary(rollout)
     serving = rollout.converge(share=None if already_stable else 0.0)
     details: dict[str, Any] = {
         "versions": sorted(serving.versions),
@@ -46,3 +39,27 @@ def deploy(rollout: Rollout) -> dict[str, Any]:
     }
     rollout.evidence.add("deploy", **details)
     return details
+
+
+def _take_canary(rollout: Rollout) -> None:
+    """Point the channel to the version; of two that do so at once the newer one has it."""
+    for left in reversed(range(_ROUNDS)):
+        canary = rollout.channel("canary")
+        rollout.refuse_older_than("canary", canary)
+        if rollout.holds(canary):
+            return
+        generation = canary.generation if canary else 0
+        try:
+            move_channel(
+                rollout.store,
+                rollout.model,
+                "canary",
+                version=rollout.version,
+                digest=rollout.parameters.digest,
+                expected_generation=generation,
+                moved_by=rollout.parameters.rollout_id,
+            )
+        except TerminalError:
+            moved = rollout.channel("canary")
+            if not left or (moved.generation if moved else 0) == generation:
+                raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from slipway.kubernetes import names
@@ -19,6 +20,8 @@ from slipway.serving.publish import publish
 from slipway.spec.model import ModelSpec
 from slipway.spec.rollout import RolloutSpec, ServeSpec
 from slipway.storage import open_store
+from slipway.storage.google_credentials import EMULATOR
+from support.fake_gcs import fake_gcs
 from support.kubernetes.forward import forwarded
 from support.kubernetes.load import SteadyLoad
 from support.kubernetes.pod_prometheus import PodPrometheus
@@ -235,3 +238,25 @@ def cluster_stack(cluster: Cluster, folder: Path) -> Iterator[ClusterStack]:
 
 def _told(run: str) -> Callable[[str], None]:
     return lambda line: print(f"{run}: {line}")  # noqa: T201  # shown beside a test that fails
+
+
+@contextmanager
+def gcs_stack(stack: ClusterStack) -> Iterator[ClusterStack]:
+    """The same with a bucket on GCS, which takes no credentials."""
+    with fake_gcs() as gcs:
+        port = int(gcs.endpoint_url.rpartition(":")[2])
+        with (
+            forwarded(stack.cluster.host_address, port) as shown,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            emulator = gcs.credentials.to_environment()
+            for name, value in emulator.items():
+                patch.setenv(name, value)
+            uri = gcs.create_bucket("models")
+            yield replace(
+                stack,
+                uri=uri,
+                store=open_store(uri, gcs.credentials),
+                environment=stack.environment | emulator,
+                pod_environment={EMULATOR: f"http://{stack.cluster.host_address}:{shown}"},
+            )

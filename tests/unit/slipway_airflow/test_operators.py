@@ -204,6 +204,25 @@ def test_without_the_gate_s_decision_nothing_is_promoted(tmp_path: Path):
     assert by_hand.left["self", "failure"]["kind"] == "terminal"
 
 
+def test_without_an_approval_nothing_goes_on_and_with_one_its_digest_does(tmp_path: Path):
+    extra = "  strategy: canary\n  approval: true\nserve: {kubernetes: {namespace: models}}\n"
+    file = write_spec(tmp_path, extra=extra)
+    spec = load_spec(file)
+    (planned,) = [step for step in plan_rollout(spec) if step.step == "promote"]
+    promote = PromoteOperator.of(Work(spec, file, planned), task_id="promote")
+    judged = StepResult(
+        step="health", model="tiny", details={"decision": {"verdict": "healthy"}}
+    ).model_dump(mode="json")
+    left = {**SETTLED, ("step_2.health", "return_value"): judged}
+    task = Task({"preflight": "success", "step_2.health": "success"}, left)
+    with pytest.raises(TerminalError, match="left no approval") as refused:
+        promote._parameters(context(task))
+    assert refused.value.subject == "approve"
+    left["approve", "return_value"] = {"digest": "d" * 64}
+    approved = Task({"preflight": "success", "step_2.health": "success"}, left)
+    assert promote._parameters(context(approved))["approved"] == "d" * 64
+
+
 def test_the_gate_s_decision_is_handed_to_promote(tmp_path: Path):
     file = write_spec(tmp_path)
     promote = operator(PromoteOperator, load_spec(file), file)
