@@ -31,7 +31,7 @@ class SteadyLoad:
     """
 
     url: str
-    clients: int = 4
+    clients: int = 8
     pause_seconds: float = 0.05
     kept_seconds: float = 1.0
     factors: Counter[float] = field(default_factory=Counter)
@@ -52,7 +52,7 @@ class SteadyLoad:
         """How many were sent."""
         return self.factors.total() + len(self.failures)
 
-    def until(self, condition: Callable[[Self], bool], seconds: float = 120) -> None:
+    def until(self, condition: Callable[[Self], bool], seconds: float = 240) -> None:
         """Waits for a condition of what has come so far."""
         deadline = time.monotonic() + seconds
         while not condition(self):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from slipway.errors import TerminalError
+from slipway.rollout.deploy import deploy
 from slipway.rollout.preflight import preflight
 from slipway.rollout.promote import promote
 from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
@@ -110,3 +111,19 @@ def test_only_a_healthy_version_is_promoted(store: Store, digests: dict[int, str
     stable = rollout(store, 3, digests[3]).channel("stable")
     assert stable is not None
     assert stable.version == 2
+
+
+def test_of_two_canaries_at_the_same_moment_the_newer_one_has_the_channel(
+    store: Store, digests: dict[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beaten(*given: Any, **more: Any) -> None:
+        monkeypatch.undo()
+        move_channel(store, "digits", "canary", version=1, digest=digests[1],
+                     expected_generation=0)  # fmt: skip
+        move_channel(*given, **more)
+
+    monkeypatch.setattr("slipway.rollout.deploy.move_channel", beaten)
+    begun = rollout(store, 3, digests[3])
+    with pytest.raises(TerminalError, match="config file"):
+        deploy(begun)
+    assert begun.holds(begun.channel("canary"))
