@@ -20,11 +20,13 @@ def violations(objects: Sequence[dict[str, Any]]) -> list[str]:
         template = each.get("spec", {}).get("template") if each["kind"] != "Pod" else each
         if template is not None:
             where = f"{each['kind']} {each['metadata']['name']}"
-            found += [f"{where}: {problem}" for problem in _pod(template["spec"])]
+            # A Job's pod ends by itself: nobody asks whether it is ready.
+            probes = () if each["kind"] == "Job" else _PROBES
+            found += [f"{where}: {problem}" for problem in _pod(template["spec"], probes)]
     return found
 
 
-def _pod(spec: dict[str, Any]) -> Iterator[str]:
+def _pod(spec: dict[str, Any], probes: Sequence[str]) -> Iterator[str]:
     for field in _HOST:
         if spec.get(field) not in {None, field == "hostUsers"}:
             yield f"{field} is {spec[field]}"
@@ -43,7 +45,7 @@ def _pod(spec: dict[str, Any]) -> Iterator[str]:
         lasts = container.get("restartPolicy") == "Always"
         yield from _container(container, ("livenessProbe",) if lasts else ())
     for container in spec["containers"]:
-        yield from _container(container, _PROBES)
+        yield from _container(container, probes)
 
 
 def _container(container: dict[str, Any], probes: Sequence[str]) -> Iterator[str]:

@@ -197,7 +197,12 @@ def wanted_replicas(goal: Goal, seen: Seen, sizes: Sizes, version: int) -> int:
     if not sizes.autoscaled:
         return sizes.full
     # It takes over what its predecessor was scaled to; its own autoscaler goes on from there.
-    served = [fleet.replicas for number, fleet in seen.fleets.items() if seen.endpoints.get(number)]
+    served = [
+        fleet.replicas
+        for number, fleet in seen.fleets.items()
+        # A canary's pods are counted from stable's: were these from the canary's, both would grow.
+        if seen.endpoints.get(number) and number != goal.canary
+    ]
     return max([sizes.full, *served])
 
 

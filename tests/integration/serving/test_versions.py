@@ -72,6 +72,10 @@ def test_a_half_copied_version_fails_for_good_while_the_old_one_serves(
         failure = client.versions()[2]["status"]
         assert failure["error_code"] == "NOT_FOUND"
         assert str(base / "2") in failure["error_message"]
+        # What readiness on Kubernetes goes by: the status is 200 all the same.
+        asked = ["2", "2/metadata", "1/metadata"]
+        given = [client.http.get(f"/v1/models/m/versions/{path}").status_code for path in asked]
+        assert given == [200, 404, 200]
         attempts = ":tensorflow:cc:saved_model:load_attempt_count"
         assert f'{attempts}{{model_path="{base / "2"}",status="fail"}} 3' in client.metrics()
         assert client.factor() == 1.0

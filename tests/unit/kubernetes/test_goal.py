@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slipway.kubernetes.goal import (
@@ -146,6 +146,11 @@ def test_no_change_takes_the_last_ready_pod_from_the_entry_service(
         assert not routed or cluster.weighed_ready(), change
 
 
+@example(
+    SimulatedCluster({}, None, None, {}, {}),
+    Goal(1, 2, 0.9),
+    Sizes(1, autoscaled=True, canary_full=False, weighted=False),
+)
 @given(_clusters(), _GOALS, _SIZES)
 @settings(max_examples=200, deadline=None)
 def test_from_whatever_state_the_goal_is_reached(

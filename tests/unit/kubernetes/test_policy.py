@@ -93,3 +93,16 @@ def test_a_planted_violation_is_found(expected: str):
     (deployment,) = (each for each in objects if each["kind"] == "Deployment")
     PLANTED[expected](deployment["spec"]["template"]["spec"])
     assert any(expected.strip() in found for found in violations(objects))
+
+
+def test_a_job_needs_no_probes_and_all_else():
+    deployment = copy.deepcopy(
+        next(each for each in manifests.render(served_model()) if each["kind"] == "Deployment")
+    )
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        del container[probe]
+    assert len(violations([deployment])) == 3
+    assert violations([{**deployment, "kind": "Job"}]) == []
+    container["securityContext"] = {}
+    assert violations([{**deployment, "kind": "Job"}])

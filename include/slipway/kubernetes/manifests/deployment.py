@@ -8,15 +8,14 @@ from slipway.kubernetes import names
 from slipway.kubernetes.manifests import bucket
 from slipway.kubernetes.manifests.base import new_object
 from slipway.kubernetes.manifests.monitoring import scrape_annotations
+from slipway.kubernetes.manifests.resources import GPU, container_resources
 from slipway.kubernetes.manifests.security import confined, unprivileged
 from slipway.serving.serve_config.plan import CONFIG_FOLDER, GRPC_PORT, METRICS_PATH, REST_PORT
 
 if TYPE_CHECKING:
     from slipway.kubernetes.manifests.base import Object
     from slipway.kubernetes.manifests.fleet import ServedFleet
-    from slipway.spec.kubernetes import ResourcesSpec
 
-_GPU = "nvidia.com/gpu"
 # From the end of the drain until kubelet kills: for requests that still run.
 _LAST_REQUESTS_SECONDS = 20
 _DOMAINS = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
@@ -87,7 +86,7 @@ def _pod(fleet: ServedFleet) -> dict[str, Any]:
         found["nodeSelector"] = dict(kubernetes.node_selector)
     if kubernetes.resources.gpus:
         # Nodes with GPUs are commonly kept free of pods that need none.
-        found["tolerations"] = [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}]
+        found["tolerations"] = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
     return {name: value for name, value in found.items() if value != []}
 
 
@@ -103,7 +102,7 @@ def _server(fleet: ServedFleet) -> dict[str, Any]:
             {"name": "rest", "containerPort": REST_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
         ],
-        "resources": _resources(kubernetes.resources),
+        "resources": container_resources(kubernetes.resources),
         "securityContext": confined(),
         # A server answers this page however its models do; it listens once they are loaded.
         "startupProbe": _probe(METRICS_PATH, 1, kubernetes.available_within_seconds),
@@ -126,16 +125,4 @@ def _probe(path: str, every_seconds: int, failures: int) -> dict[str, Any]:
         "periodSeconds": every_seconds,
         "timeoutSeconds": 5,
         "failureThreshold": failures,
-    }
-
-
-def _resources(wanted: ResourcesSpec) -> dict[str, Any]:
-    gpus = {_GPU: str(wanted.gpus)} if wanted.gpus else {}
-    return {
-        "requests": {
-            "cpu": wanted.cpu_request or wanted.cpu,
-            "memory": wanted.memory_request or wanted.memory,
-            **gpus,
-        },
-        "limits": {"cpu": wanted.cpu, "memory": wanted.memory, **gpus},
     }
