@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slipway.kubernetes.manifests.resources import container_resources
 from slipway.registry import STEPS
 from slipway.workspace_bucket import WORKSPACE_URI
 
@@ -121,7 +122,7 @@ def _container(plan: JobPlan) -> dict[str, Any]:
         "image": spec.image,
         "command": ["python3", "-m", "slipway.kubernetes.in_job"],
         "env": _environment(plan),
-        "resources": _resources(plan),
+        "resources": container_resources(plan.spec.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -152,14 +153,6 @@ def _environment(plan: JobPlan) -> list[dict[str, Any]]:
     uid = {"fieldRef": {"fieldPath": f"metadata.labels['{_UID_LABEL}']"}}
     named = [{"name": name, "value": value} for name, value in sorted(values.items())]
     return [*named, {"name": JOB_UID, "valueFrom": uid}]
-
-
-def _resources(plan: JobPlan) -> dict[str, Any]:
-    asked = plan.spec.resources
-    own: dict[str, str] = {"cpu": asked.cpu, "memory": asked.memory}
-    if asked.gpus:
-        own["nvidia.com/gpu"] = str(asked.gpus)
-    return {"limits": own, "requests": dict(own)}
 
 
 def _has_key_file(plan: JobPlan) -> bool:

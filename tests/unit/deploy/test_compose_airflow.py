@@ -86,7 +86,6 @@ NOT_GIVEN = {
     "SLIPWAY_BUCKET_CONNECTION": "set from the connection that a step is given",
     "SLIPWAY_GOOGLE_KEYFILE_JSON": "the bucket is on S3",
     "SLIPWAY_DEFINITIONS": "the definitions are found from the spec's folder",
-    "SLIPWAY_KUBECONFIG": "this stack serves without a cluster",
     "SLIPWAY_PARENT_PID": "set by the process that starts a step",
 }
 
