@@ -16,8 +16,8 @@ its parts are shown beside, each with its own ratio.
 What each of them does in its time:
 
 - slipway: publish computes every sha256 twice, for the number and of what is sent, writes manifest
-  and ledger; sync reads ledger, channels and manifest, proves every sha256 and renames the folder
-  into place; it flushes every file to the disk (fsync) after that, which only `--once` pays for.
+  and ledger; sync reads ledger, channels and manifest, proves every sha256, flushes every file to
+  the disk (fsync) and renames the folder into place.
 - s5cmd: copies. It computes no sha256 of its own, flushes nothing, and a killed copy is half there.
 - aws s3 cp: copies, as s5cmd.
 

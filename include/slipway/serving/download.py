@@ -63,7 +63,7 @@ def download_version(
 
     A file has its own name in the folder only once its digest is proven, so a later call with the
     same folder proves it again from the disk and downloads what is missing. The manifest is
-    written last. Nothing waits for the disk: see `LocalVersions.settle`.
+    written last. Nothing waits for the disk: whoever needs that syncs the folder.
 
     Args:
         store: Open at the base URI.

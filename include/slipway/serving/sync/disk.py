@@ -72,30 +72,20 @@ class LocalVersions:
         return folder.exists() and not (folder / MANIFEST_NAME).is_file()
 
     def expose(self, manifest: Manifest) -> None:
-        """Renames the complete staging folder of a version into place."""
-        target = self.folder / str(manifest.version)
-        if target.exists():
-            self._set_aside(manifest.version)
-        self.staging(manifest).rename(target)
-        self.ready[manifest.version] = manifest
-
-    def settle(self, version: int) -> None:
-        """Makes an exposed version survive a power cut; the server need not wait for this.
-
-        After a power cut before that, `LocalVersions` finds the version damaged when it is made,
-        and takes it away. A version that the disk does not take is taken away at once.
+        """Renames the complete staging folder of a version into place, once it is on the disk.
 
         Raises:
             OSError: The disk does not take it.
         """
-        folder = self.folder / str(version)
-        try:
-            # The first sync writes the journal for all; for the others little is left to do.
-            for path in (*folder.rglob("*"), folder, self.folder):
-                _sync(path)
-        except OSError:
-            self.remove(version)
-            raise
+        staging, target = self.staging(manifest), self.folder / str(manifest.version)
+        # The first sync writes the journal for all; for the others little is left to do.
+        for path in (*staging.rglob("*"), staging):
+            _sync(path)
+        if target.exists():
+            self._set_aside(manifest.version)
+        staging.rename(target)
+        _sync(self.folder)
+        self.ready[manifest.version] = manifest
 
     def remove(self, version: int) -> None:
         """Takes a version away: as one, before any of its files goes."""
@@ -164,6 +154,7 @@ class LocalVersions:
 
 
 def _sync(path: Path) -> None:
+    """Makes a file, or the names in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

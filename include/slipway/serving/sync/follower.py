@@ -251,7 +251,6 @@ class Follower:
             manifest.size_bytes / 1e6,
             time.monotonic() - began,
         )
-        self._disk.settle(manifest.version)
 
     def _unpublished(self, version: int) -> TerminalError:
         return TerminalError(
