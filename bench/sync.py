@@ -10,8 +10,7 @@ ratios counts. They are of whole commands, process start included; `slipway sync
   from the poll that finds it until it is in place.
 - `--once`: as init container, a whole process, until it has ended.
 
-The limits are on a version's whole way, publish and then the follower, against copying up and down;
-its parts are shown beside, each with its own ratio.
+The limits hold for publishing, for the follower, and for both together, a version's whole way.
 
 What each of them does in its time:
 
@@ -234,17 +233,17 @@ def compare(times: dict[str, dict[str, list[float]]], verdicts: Verdicts) -> Non
             figures = (f"{middle:.2f}", f"{min(seconds):.2f}", f"{302 / middle:.0f}", shown)
             table.add_row(action, name, *figures)
     console.print(table)
-    ours = times[WHOLE_WAY]["slipway"]
-    for name, limit in (("s5cmd", SLOWEST_TO_S5CMD), ("aws s3 cp", LEAST_LEAD_OVER_AWS)):
-        lead = name != "s5cmd"
-        pairs = list(zip(ours, times[WHOLE_WAY].get(name, []), strict=False))
-        ratios = [b / a if lead else a / b for a, b in pairs]
-        verdicts.add(
-            f"{WHOLE_WAY}: {'times faster than' if lead else 'times the time of'} {name}",
-            statistics.median(ratios) if ratios else None,
-            limit,
-            at_least=lead,
-        )
+    for action in (PUBLISH_IT, FOLLOW, WHOLE_WAY):
+        for name, limit in (("s5cmd", SLOWEST_TO_S5CMD), ("aws s3 cp", LEAST_LEAD_OVER_AWS)):
+            lead = name != "s5cmd"
+            pairs = list(zip(times[action]["slipway"], times[action].get(name, []), strict=False))
+            ratios = [b / a if lead else a / b for a, b in pairs]
+            verdicts.add(
+                f"{action}: {'times faster than' if lead else 'times the time of'} {name}",
+                statistics.median(ratios) if ratios else None,
+                limit,
+                at_least=lead,
+            )
 
 
 def requests(folder: Path, s3: S3Server, verdicts: Verdicts) -> None:
