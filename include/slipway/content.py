@@ -41,9 +41,21 @@ def file_digest(path: Path) -> str:
 
 
 def folder_files(folder: Path) -> list[FileEntry]:
-    """Lists every regular file below a folder, sorted by path.
+    """Lists every regular file below a folder, sorted by path, and reads each.
 
     Empty folders do not count: no object store could hold them.
+
+    Raises:
+        TerminalError: As `folder_sizes`.
+    """
+    return [
+        FileEntry(path, size, file_digest(folder / path))
+        for path, size in folder_sizes(folder).items()
+    ]
+
+
+def folder_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every regular file below a folder, by path; reads none.
 
     Raises:
         TerminalError: The folder is missing, or holds a link or a special file, whose content
@@ -55,7 +67,7 @@ def folder_files(folder: Path) -> list[FileEntry]:
             hint="Run the step that makes it, or correct the path.",
             subject=str(folder),
         )
-    entries = []
+    sizes = {}
     for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
             path = Path(parent, name)
@@ -67,9 +79,8 @@ def folder_files(folder: Path) -> list[FileEntry]:
                 )
         for name in names:
             path = Path(parent, name)
-            relative = path.relative_to(folder).as_posix()
-            entries.append(FileEntry(relative, path.stat().st_size, file_digest(path)))
-    return sorted(entries, key=lambda entry: entry.path)
+            sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return dict(sorted(sizes.items()))
 
 
 def digest_of(files: Iterable[FileEntry]) -> str:

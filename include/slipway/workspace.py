@@ -1,6 +1,7 @@
 """The workspace: artifacts named by their content, results named by what they depend on.
 
 - `<root>/artifacts/<hex>/`: a folder named by the sha256 over what is in it
+- `<root>/listings/<hex>.json`: the files of that folder, each with size and sha256
 - `<root>/results/<hex>.json`: the StepResult for a key
 - `<root>/latest/<model>.<step>.json`: the last StepResult of a step that always runs
 - `<root>/staging/`: folders that are being made
@@ -15,17 +16,26 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from slipway.content import tree_digest
-from slipway.contracts import ArtifactRef, StepResult
+from slipway.content import FileEntry, digest_of, folder_files, tree_digest
+from slipway.contracts import ArtifactRef, Contract, StepResult
+from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+ContractT = TypeVar("ContractT", bound=Contract)
 
 Kind = Literal["keras", "saved_model", "tflite", "report"]
+
+
+class _Listing(Contract):
+    """The files of an artifact."""
+
+    files: tuple[FileEntry, ...]
 
 
 def default_workspace() -> Path:
@@ -38,7 +48,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        for name in ("artifacts", "results", "latest", "staging", "locks"):
+        for name in ("artifacts", "listings", "results", "latest", "staging", "locks"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def find(self, key: str) -> StepResult | None:
@@ -46,7 +56,7 @@ class Workspace:
 
         A result that a power cut or a full disk left unreadable is not known.
         """
-        result = _read(self._result_file(key))
+        result = _read(StepResult, self._result_file(key))
         if result is None:
             return None
         artifact = result.artifact
@@ -64,7 +74,7 @@ class Workspace:
 
     def latest(self, model: str, step: str) -> StepResult | None:
         """The last result of a step that always runs."""
-        return _read(self._latest_file(model, step))
+        return _read(StepResult, self._latest_file(model, step))
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -85,7 +95,8 @@ class Workspace:
 
     def keep(self, folder: Path, kind: Kind) -> ArtifactRef:
         """Move a finished folder into place under the digest of its content."""
-        digest = tree_digest(folder)
+        files = folder_files(folder)
+        digest = digest_of(files)
         target = self.root / "artifacts" / _hex(digest)
         if target.is_dir() and tree_digest(target) != digest:
             # Something changed it since; who works with it now has what it asked for no more.
@@ -97,8 +108,45 @@ class Workspace:
                 # Another process kept the same content a moment before.
                 if not target.is_dir():
                     raise
+        _Listing(files=tuple(files)).write(self._listing_file(digest))
         reference = ArtifactRef(kind=kind, digest=digest, uri=str(target), size_bytes=0)
         return reference.model_copy(update={"size_bytes": _size_of(reference)})
+
+    def servable_files(self, artifact: ArtifactRef) -> list[FileEntry]:
+        """Those files of an artifact that a server loads, by their paths in `artifact.servable`.
+
+        Raises:
+            TerminalError: as `files_of`.
+        """
+        inside = f"{artifact.servable.name}/"
+        return [
+            FileEntry(entry.path.removeprefix(inside), entry.size, entry.sha256)
+            for entry in self.files_of(artifact)
+            if entry.path.startswith(inside)
+        ]
+
+    def files_of(self, artifact: ArtifactRef) -> Sequence[FileEntry]:
+        """The files of an artifact as they were when it was kept.
+
+        They are read only if nobody has kept their listing. A listing proves itself, since the
+        artifact's digest is made from it; whoever uses a file proves that it is still as listed.
+
+        Raises:
+            TerminalError: no listing was kept, and the folder is not what its digest says.
+        """
+        listing = _read(_Listing, self._listing_file(artifact.digest))
+        if listing is not None and digest_of(listing.files) == artifact.digest:
+            return listing.files
+        files = folder_files(artifact.path)
+        found = digest_of(files)
+        if found != artifact.digest:
+            raise TerminalError(
+                f"the artifact {artifact.uri} has digest {found[:12]}, but {artifact.digest[:12]} "
+                "was validated",
+                hint="something changed it in the workspace: remove it and run the build again",
+                subject=artifact.uri,
+            )
+        return files
 
     def remove_leftovers(self) -> None:
         """Remove staging folders of processes that were killed."""
@@ -110,13 +158,16 @@ class Workspace:
     def _latest_file(self, model: str, step: str) -> Path:
         return self.root / "latest" / f"{model}.{step}.json"
 
+    def _listing_file(self, digest: str) -> Path:
+        return self.root / "listings" / f"{_hex(digest)}.json"
+
     def _result_file(self, key: str) -> Path:
         return self.root / "results" / f"{_hex(key)}.json"
 
 
-def _read(file: Path) -> StepResult | None:
+def _read(kind: type[ContractT], file: Path) -> ContractT | None:
     try:
-        return StepResult.model_validate_json(file.read_bytes())
+        return kind.model_validate_json(file.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from slipway.content import bytes_digest
 from slipway.contracts import StepResult
+from slipway.errors import TerminalError
 from slipway.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -133,3 +135,30 @@ def test_a_killed_holder_lets_go_of_its_key(workspace: Workspace) -> None:
     holder.wait()
     with workspace.lock(KEY):
         pass
+
+
+def test_the_files_of_an_artifact_are_known_without_reading_them(workspace: Workspace) -> None:
+    artifact = make(workspace).artifact
+    assert artifact is not None
+    (artifact.path / "saved_model" / "saved_model.pb").write_text("WEIGHTS")
+    [entry] = workspace.files_of(artifact)
+    assert (entry.path, entry.size) == ("saved_model/saved_model.pb", 7)
+    assert entry.sha256 == bytes_digest(b"weights")
+
+
+def test_without_their_listing_the_files_are_read(workspace: Workspace) -> None:
+    artifact = make(workspace).artifact
+    assert artifact is not None
+    known = list(workspace.files_of(artifact))
+    for left in ("", '{"files": []}'):
+        (workspace.root / "listings" / f"{artifact.digest}.json").write_text(left)
+        assert list(workspace.files_of(artifact)) == known
+
+
+def test_an_artifact_that_was_changed_and_has_no_listing_is_refused(workspace: Workspace) -> None:
+    artifact = make(workspace).artifact
+    assert artifact is not None
+    (workspace.root / "listings" / f"{artifact.digest}.json").unlink()
+    (artifact.path / "saved_model" / "saved_model.pb").write_text("WEIGHTS")
+    with pytest.raises(TerminalError, match="was validated"):
+        workspace.files_of(artifact)

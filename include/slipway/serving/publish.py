@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from slipway.content import bytes_digest, digest_of, folder_files
+from slipway.content import bytes_digest, digest_of, folder_files, folder_sizes
 from slipway.errors import TerminalError, TransientError
 from slipway.serving.layout import (
     MANIFEST_NAME,
@@ -62,7 +62,7 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
     metrics: Mapping[str, float],
     provenance: Provenance | None = None,
     golden: bytes | None = None,
-    expected_digest: str | None = None,
+    files: Sequence[FileEntry] | None = None,
     progress: Callable[[int, int], None] | None = None,
     removes_later: bool = False,
 ) -> Published:
@@ -82,7 +82,8 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
         metrics: The figures with which it passed, finite, units in their names.
         provenance: Where it came from.
         golden: Golden requests as JSON, kept beside the version.
-        expected_digest: `tree_digest` of the folder when it was validated; None: as it is now.
+        files: What the folder held when it was validated; what is sent must be that. None: what it
+            holds now.
         progress: Called with the bytes sent so far and in all, from any thread.
         removes_later: Whether old versions are removed next: then the right to do so is proven
             before anything is sent, by two requests more.
@@ -92,7 +93,9 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
             a metric is not finite; or the store refuses.
         TransientError: The store does not answer.
     """
-    files, digest = _inspect(folder, expected_digest)
+    files = _as_validated(folder, files) if files is not None else folder_files(folder)
+    _servable(folder, files)
+    digest = digest_of(files)
     _all_finite(metrics)
     before = store.requests
     for _ in range(_ROUNDS):
@@ -156,8 +159,29 @@ class _Sent:
                 self._progress(self.bytes, self._total)
 
 
-def _inspect(folder: Path, expected_digest: str | None) -> tuple[Sequence[FileEntry], str]:
-    files = folder_files(folder)
+def _as_validated(folder: Path, files: Sequence[FileEntry]) -> Sequence[FileEntry]:
+    """The files, if names and sizes are as they were: each sha256 is proven when it is sent."""
+    listed = {entry.path: entry.size for entry in files}
+    found = folder_sizes(folder)
+    for path in sorted({*listed, *found}):
+        if listed.get(path) != found.get(path):
+            raise TerminalError(
+                f"{folder} is not what was validated: {path} {_difference(listed, found, path)}.",
+                hint="Something changed the artifact since: make and validate it again.",
+                subject=str(folder / path),
+            )
+    return files
+
+
+def _difference(listed: Mapping[str, int], found: Mapping[str, int], path: str) -> str:
+    if path not in found:
+        return "is gone"
+    if path not in listed:
+        return "is new"
+    return f"has {found[path]} bytes and had {listed[path]}"
+
+
+def _servable(folder: Path, files: Sequence[FileEntry]) -> None:
     names = {entry.path for entry in files}
     if names.isdisjoint(SERVABLE_MARKERS):
         raise TerminalError(
@@ -171,15 +195,6 @@ def _inspect(folder: Path, expected_digest: str | None) -> tuple[Sequence[FileEn
             hint="Publish the artifact itself, not a copy of a published version.",
             subject=str(folder / MANIFEST_NAME),
         )
-    digest = digest_of(files)
-    if expected_digest is not None and digest != expected_digest:
-        raise TerminalError(
-            f"{folder} has digest {digest[:12]}, but {expected_digest[:12]} was validated.",
-            hint="Something changed the artifact since: make and validate it again.",
-            subject=str(folder),
-            details={"expected": expected_digest, "found": digest},
-        )
-    return files, digest
 
 
 def _all_finite(metrics: Mapping[str, float]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
-from slipway.content import bytes_digest, tree_digest
+from slipway.content import bytes_digest
 from slipway.contracts import ArtifactRef, Contract
 from slipway.errors import TerminalError
 from slipway.serving.catalog import retain
@@ -73,17 +73,17 @@ def run(context: StepContext) -> StepOutput:
     spec = PublishSpec.model_validate(context.request.config)
     selected = read_selected(context)
     store = open_store(spec.base_uri)
-    folder = _validated_folder(selected.winner_artifact)
+    files = context.workspace.servable_files(selected.winner_artifact)
     began = time.monotonic()
     published = publish(
         store,
         context.request.model,
-        folder,
+        selected.winner_artifact.servable,
         variant=selected.winner,
         metrics={name: value for name, value in selected.metrics.items() if math.isfinite(value)},
         provenance=_provenance(context, selected),
         golden=_golden(selected.golden),
-        expected_digest=tree_digest(folder),
+        files=files,
         progress=_progress(context),
         removes_later=True,
     )
@@ -130,19 +130,6 @@ def read_selected(context: StepContext) -> Selected:
         )
     details: dict[str, Any] = outcome.unwrap().details
     return Selected.model_validate({name: details[name] for name in Selected.model_fields})
-
-
-def _validated_folder(artifact: ArtifactRef) -> Path:
-    """What a server loads, once the whole artifact proved to be what was validated."""
-    found = tree_digest(artifact.path)
-    if found != artifact.digest:
-        raise TerminalError(
-            f"the artifact {artifact.uri} has digest {found[:12]}, but {artifact.digest[:12]} was "
-            "validated",
-            hint="something changed it in the workspace: remove it and run the build again",
-            subject=artifact.uri,
-        )
-    return artifact.servable
 
 
 def _golden(file: GoldenFile) -> bytes:

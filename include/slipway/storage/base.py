@@ -316,7 +316,7 @@ def no_such_object(uri: str, path: str) -> TerminalError:
 def changed_file(path: Path) -> TerminalError:
     """The error of a file that is no longer what it was when it was listed."""
     return TerminalError(
-        f"{path} changed or vanished while it was being published.",
+        f"{path} changed or vanished since it was listed to be published.",
         hint="Nothing was published. Find what writes there, make the artifact again and retry.",
         subject=str(path),
     )

@@ -256,7 +256,8 @@ class S3Store(Store):
         ending = [by_path.pop(path) for path in last]
         pool = ThreadPoolExecutor(_PARALLEL_FILES)
         try:
-            for _ in pool.map(send, by_path.values()):
+            # The large ones first: the small ones then fill the other lanes.
+            for _ in pool.map(send, sorted(by_path.values(), key=lambda entry: -entry.size)):
                 pass
         finally:
             pool.shutdown(cancel_futures=True)

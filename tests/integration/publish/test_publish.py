@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from slipway.content import folder_files, tree_digest
+from slipway.content import digest_of, folder_files, tree_digest
 from slipway.errors import TerminalError
 from slipway.serving.catalog import list_versions, retain
 from slipway.serving.channels import move_channel, read_channel
@@ -16,6 +16,7 @@ from slipway.serving.publish import Published, publish
 from support.models import write_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from slipway.storage import Store
@@ -95,15 +96,41 @@ def test_progress_ends_at_the_total(store: Store, tmp_path: Path):
     assert seen[-1] == (total, total)
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda file: file.write_bytes(b"another length"), "has 14 bytes and had"),
+        (lambda file: file.unlink(), "is gone"),
+        (lambda file: file.with_name("other.pb").write_bytes(b""), "other.pb is new"),
+    ],
+    ids=["changed", "gone", "new"],
+)
 def test_what_is_not_what_was_validated_is_refused_before_anything_is_written(
+    store: Store, tmp_path: Path, change: Callable[[Path], object], named: str
+):
+    folder = write_model(tmp_path / "m", seed=1)
+    validated = folder_files(folder)
+    change(folder / "fingerprint.pb")
+    with pytest.raises(TerminalError, match=named):
+        publish(store, "digits", folder, variant="v", metrics={}, files=validated)
+    assert list(store.list("")) == []
+
+
+def test_a_file_that_was_changed_since_its_validation_makes_no_version(
     store: Store, tmp_path: Path
 ):
     folder = write_model(tmp_path / "m", seed=1)
-    validated = tree_digest(folder)
-    (folder / "fingerprint.pb").write_bytes(b"other")
-    with pytest.raises(TerminalError, match=validated[:12]):
-        publish(store, "digits", folder, variant="v", metrics={}, expected_digest=validated)
-    assert list(store.list("")) == []
+    validated = folder_files(folder)
+    file = folder / "fingerprint.pb"
+    validated_bytes = file.read_bytes()
+    file.write_bytes(bytes(byte ^ 1 for byte in validated_bytes))
+    with pytest.raises(TerminalError, match=r"fingerprint\.pb changed or vanished"):
+        publish(store, "digits", folder, variant="v", metrics={}, files=validated)
+    assert [info.state for info in list_versions(store, "digits")] == ["allocated"]
+    file.write_bytes(validated_bytes)
+    assert publish(
+        store, "digits", folder, variant="v", metrics={}, files=validated
+    ).digest == digest_of(validated)
 
 
 def test_a_metric_that_was_not_measured_is_refused(store: Store, tmp_path: Path):
