@@ -29,15 +29,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from support.simulated_rollouts import Ended, by_steps, judged, policy, scrapes
+from support.simulated_rollouts import PEERS, Ended, judged, peer, policy, scrapes
 
 RATE = 10.0
 LARGEST_RISK = 0.005  # of false alarms and of misses
 LARGEST_DETECTION_SECONDS = 90.0  # p99
-PEERS = {
-    "Flagger": {"interval": 60.0, "failures": 5},
-    "Argo Rollouts": {"interval": 300.0, "failures": 3},
-}
 PEER_ROLLOUTS = 100
 
 
@@ -59,7 +55,7 @@ def main() -> int:
         bad = _rollouts(count, first=10**6, **faults)
         found[f"{name}_missed"] = _share(bad, "healthy")
         found[f"{name}_seconds"] = _times(bad)
-    found["peers_seconds"] = {name: _peer(**rule) for name, rule in PEERS.items()}
+    found["peers_seconds"] = {name: _peer(name) for name in PEERS}
     print(json.dumps(found, indent=1))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), "utf-8")
@@ -74,18 +70,9 @@ def _rollouts(count: int, *, first: int, **faults: float) -> list[Ended]:
     ]
 
 
-def _peer(*, interval: float, failures: int) -> dict[str, float]:
-    ends = [
-        by_steps(
-            scrapes(seed=10**6 + n, per_second=RATE, errors=0.05, every=15.0, seconds=1200.0),
-            interval=interval,
-            failures=failures,
-            in_a_row=False,
-            largest=0.01,
-        )
-        for n in range(PEER_ROLLOUTS)
-    ]
-    return _times(ends)
+def _peer(name: str) -> dict[str, float]:
+    seeds = range(10**6, 10**6 + PEER_ROLLOUTS)
+    return _times([peer(name, seed=seed, per_second=RATE, errors=0.05) for seed in seeds])
 
 
 def _times(ends: list[Ended]) -> dict[str, float]:

@@ -167,13 +167,13 @@ class Judge:
     ) -> None:
         self.policy = policy
         self.state = state
-        self.checks = checks(policy, subject)
+        self._subject = subject
         self._probe = probe
 
-    @property
-    def queries(self) -> dict[str, str]:
-        """The PromQL to ask for every look, by the name of the check."""
-        return {check.name: check.promql for check in self.checks if check.promql is not None}
+    def queries(self, at: float) -> dict[str, str]:
+        """The PromQL to ask for the look at that time, by the name of the check."""
+        asked = self._checks(at)
+        return {check.name: check.promql for check in asked if check.promql is not None}
 
     def observe(self, samples: Mapping[str, float | None], at: float) -> Decision | None:
         """Take one look.
@@ -185,7 +185,7 @@ class Judge:
         Returns:
             The decision, once it is final.
         """
-        results = _judge_all(self.checks, samples)
+        results = _judge_all(self._checks(at), samples)
         if self._probe is not None:
             asked = probe_checks(self.policy, latency=not self._server_shows(samples, at))
             results += _judge_all(asked, self._probe)
@@ -203,9 +203,12 @@ class Judge:
         """
         results = tuple(
             CheckResult(check=check, value=None, verdict="error", reason=reason)
-            for check in self.checks
+            for check in self._checks(at)
         )
         return self._remember(results, at)
+
+    def _checks(self, at: float) -> tuple[Check, ...]:
+        return checks(self.policy, self._subject, at)
 
     def _server_shows(self, samples: Mapping[str, float | None], at: float) -> bool:
         """Whether the window holds the whole probe and too little else to hide a slow canary.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from slipway.storage import Store
 
 SLOW_SECONDS = 0.12
+UNLUCKY = 0.05
 INSTANCES = ([[1.0, 2.0]], [[0.5, -1.0], [3.0, 4.0]], [[0.0, 7.0]])
 
 HEALTH: dict[str, Any] = {
@@ -49,9 +50,10 @@ HEALTH: dict[str, Any] = {
 
 
 def write_models(folder: Path) -> None:
-    """Writes times1 to times4, slow and flaky: x of shape [n, 2] times a number each.
+    """Writes times1 to times4, slow, flaky and unlucky: x of shape [n, 2] times a number each.
 
-    slow sleeps SLOW_SECONDS a request, flaky fails half of them.
+    slow sleeps SLOW_SECONDS a request, flaky fails half of them, and unlucky fails 5% of those for
+    [[1, 1]], which is among clients' requests and not among the golden ones.
     """
     import tensorflow as tf
     from tensorflow.python.data.experimental.ops.testing import sleep
@@ -78,12 +80,19 @@ def write_models(folder: Path) -> None:
             tf.debugging.Assert(tf.random.uniform([]) < 0.5, ["out of luck"])
             return {"y": x * self.factor}
 
+        @tf.function(input_signature=spec)
+        def unlucky(self, x: Any) -> dict[str, Any]:
+            golden = tf.reduce_any(tf.not_equal(x, 1.0))
+            tf.debugging.Assert(golden | (tf.random.uniform([]) >= UNLUCKY), ["out of luck"])
+            return {"y": x * self.factor}
+
     for factor in (1, 2, 3, 4):
         model = Times(float(factor))
         _save(model, model.call, folder / f"times{factor}")
     model = Times(5.0)
     _save(model, model.slow, folder / "slow")
     _save(model, model.flaky, folder / "flaky")
+    _save(model, model.unlucky, folder / "unlucky")
 
 
 def _save(model: Any, function: Any, folder: Path) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from slipway.rollout.checks import Verdict
 
 SUBJECT = Subject(model="m", version=2, version_label="slipway_dev_version", stable_version=1)
+# Seconds between two looks, and failed ones until it is rolled back; bench/health.py has sources.
+PEERS = {"Flagger": (60.0, 5), "Argo Rollouts": (300.0, 3)}
 FAST_MS, SLOW_MS, LIMIT_MS = 20.0, 400.0, 100.0
 
 
@@ -108,6 +110,13 @@ def by_steps(
             return Ended("unhealthy", at)
         at += interval
     return Ended("healthy", at - interval)
+
+
+def peer(name: str, *, seed: int, per_second: float, errors: float) -> Ended:
+    """The arithmetic of a peer's documented defaults on a rollout that is scraped every 15 s."""
+    interval, failures = PEERS[name]
+    seen = scrapes(seed=seed, per_second=per_second, errors=errors, every=15.0, seconds=1200.0)
+    return by_steps(seen, interval=interval, failures=failures, in_a_row=False, largest=0.01)
 
 
 def _last(seen: Sequence[Scrape], at: float) -> Scrape:

@@ -244,3 +244,14 @@ def test_a_users_query_is_filled_in() -> None:
 def test_quantiles_have_names_of_their_own() -> None:
     assert latency_name(99) == "latency_p99_ms"
     assert latency_name(99.9) == "latency_p99_9_ms"
+
+
+def test_after_a_greater_share_only_its_own_requests_are_asked_for() -> None:
+    since = 1000.0
+    subject = DIGITS.model_copy(update={"since": since})
+    judge = Judge(POLICY, subject, state=JudgeState(started_at=since))
+    assert "[7s]" in judge.queries(since + 7.9)["requests"]
+    assert "[1s]" in judge.queries(since)["requests"]
+    late = judge.queries(since + 10 * POLICY.window_seconds)["requests"]
+    assert f"[{POLICY.window_seconds}s]" in late
+    assert late == Judge(POLICY, DIGITS, state=judge.state).queries(since)["requests"]

@@ -7,20 +7,20 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 from slipway.errors import TerminalError
+from slipway.kubernetes.access import api_client, proxied
 from slipway.kubernetes.errors import OutdatedError, api_error
 from slipway.kubernetes.kinds import KINDS
+from slipway.kubernetes.pod_log import follow, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from slipway.rollout.endpoint import Endpoint
 
-KUBECONFIG = "SLIPWAY_KUBECONFIG"
 MANAGER = "slipway"
 
 _TIMEOUTS_SECONDS = (5.0, 30.0)
 _NOT_FOUND = 404
-_NO_LOG = {400, _NOT_FOUND}  # not yet, or no more
 _CONFLICTING = re.compile(r'conflicts? with "([^"]+)"')
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -52,24 +52,7 @@ class Cluster:
         Raises:
             TerminalError: There is neither, or the kubeconfig cannot be used.
         """
-        from kubernetes import client, config
-
-        path = environ.get(KUBECONFIG, "")
-        configuration = client.Configuration()
-        configuration.retries = False
-        try:
-            if path:
-                config.load_kube_config(path, client_configuration=configuration)
-            else:
-                config.load_incluster_config(client_configuration=configuration)
-        except (config.ConfigException, OSError) as error:
-            where = f"the kubeconfig {path}" if path else "the cluster's own service account"
-            raise TerminalError(
-                f"no Kubernetes cluster: {where} cannot be used: {error}",
-                hint=f"set {KUBECONFIG} to a kubeconfig, or correct the Airflow connection",
-                subject=KUBECONFIG,
-            ) from None
-        return cls(client.ApiClient(configuration))
+        return cls(api_client(environ))
 
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         """An object; None if there is none of that name."""
@@ -192,18 +175,7 @@ class Cluster:
         self, namespace: str, pod: str, container: str, *, lines: int = 20, previous: bool = False
     ) -> str:
         """The last lines of a container's log; empty if there is none yet."""
-        from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
-
-        path = KINDS["Pod"].path(namespace, pod, "log")
-        query = [("container", container), ("tailLines", str(lines))]
-        if previous:
-            query.append(("previous", "true"))
-        try:
-            reply = self._send("GET", path, query=query)
-        except (ApiException, HTTPError):
-            return ""
-        return str(reply.data.decode("utf-8", "replace")).strip()
+        return last_lines(self._send, namespace, pod, container, lines, previous=previous)
 
     def follow_log(
         self, namespace: str, pod: str, container: str, *, since: str = "", quiet_seconds: float
@@ -220,29 +192,7 @@ class Cluster:
             since: RFC 3339; lines of that second and later. Empty: from the beginning.
             quiet_seconds: How long to wait for a line.
         """
-        from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
-
-        path = KINDS["Pod"].path(namespace, pod, "log")
-        query = [("container", container), ("follow", "true"), ("timestamps", "true")]
-        if since:
-            query.append(("sinceTime", since))
-        try:
-            reply = self._send("GET", path, query=query, seconds=quiet_seconds)
-        except ApiException as error:
-            if error.status in _NO_LOG:
-                return
-            raise api_error(
-                error, verb="get", resource=f"pods/{pod}/log", namespace=namespace
-            ) from None
-        except HTTPError:
-            return
-        try:
-            yield from _lines(reply)
-        except HTTPError:
-            return
-        finally:
-            reply.close()
+        return follow(self._send, namespace, pod, container, since, quiet_seconds)
 
     def events_of(self, namespace: str, name: str) -> Objects:
         """The events about an object of that name, oldest first."""
@@ -259,26 +209,7 @@ class Cluster:
             what: pods/<name> or services/<name>.
             port: Of the pod or Service.
         """
-        # DAGs are parsed with this module; only whoever asks needs an HTTP client.
-        import ssl
-
-        from slipway.rollout.endpoint import Endpoint
-
-        settings = self._api.configuration
-        path = f"/api/v1/namespaces/{namespace}/{what}:{port}/proxy"
-        headers = {
-            auth["key"]: auth["value"]
-            for auth in settings.auth_settings().values()
-            if auth["in"] == "header"
-        }
-        tls: ssl.SSLContext | None = None
-        if settings.host.startswith("https"):
-            tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
-            if not settings.verify_ssl:
-                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-            if settings.cert_file:
-                tls.load_cert_chain(settings.cert_file, settings.key_file)
-        return Endpoint(f"{settings.host.rstrip('/')}{path}", headers, tls)
+        return proxied(self._api.configuration, namespace, what, port)
 
     def _apply(self, body: dict[str, Any], *, force: bool, dry_run: bool) -> dict[str, Any]:
         kind, namespace, name = _identity(body)
@@ -340,17 +271,6 @@ class Cluster:
 
 
 _METHODS = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
-
-
-def _lines(reply: Any) -> Iterator[str]:
-    """What has come of the last line when the stream breaks is dropped: it comes again whole."""
-    rest = b""
-    for block in reply.stream(amt=None, decode_content=False):
-        *whole, rest = (rest + block).split(b"\n")
-        for line in whole:
-            yield line.decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
 
 
 def _identity(found: Mapping[str, Any]) -> tuple[str, str, str]:

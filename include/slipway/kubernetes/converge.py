@@ -6,13 +6,16 @@ import time
 from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
-from slipway.kubernetes.goal import Wait, next_change
+from slipway.kubernetes.changes import Wait
+from slipway.kubernetes.goal import next_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slipway.kubernetes.fleets import Fleets, Observed, Order
-    from slipway.kubernetes.goal import Change, Sizes
+    from slipway.kubernetes.changes import Change
+    from slipway.kubernetes.fleets import Fleets
+    from slipway.kubernetes.goal import Sizes
+    from slipway.kubernetes.observed import Observed, Order
 
 _POLL_SECONDS = 0.5
 

@@ -11,6 +11,17 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from slipway.kubernetes.changes import (
+    Apply,
+    Autoscale,
+    Change,
+    Retire,
+    Scale,
+    Select,
+    Wait,
+    Weigh,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -95,65 +106,7 @@ class Seen:
     weights: Mapping[int, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Apply:
-    """Bring the objects of a version to what the spec says; its replicas stay."""
-
-    version: int
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Set the replicas of a version."""
-
-    version: int
-    replicas: int
-
-
-@dataclass(frozen=True)
-class Select:
-    """Point the entry Service to the pods of a version, or to all; make it if there is none."""
-
-    selection: int | Literal["all"]
-
-
-@dataclass(frozen=True)
-class Weigh:
-    """Set the route's weights."""
-
-    weights: Mapping[int, int]
-
-
-@dataclass(frozen=True)
-class Autoscale:
-    """Give a version its HorizontalPodAutoscaler."""
-
-    version: int
-
-
-@dataclass(frozen=True)
-class Retire:
-    """Delete a version's Deployment and all that belongs to it; its pods drain."""
-
-    version: int
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing to do until the cluster has followed.
-
-    Attributes:
-        reason: For what, in words.
-        version: Whose pods, if it is pods.
-    """
-
-    reason: str
-    version: int | None = None
-
-
 _FOLLOW = Wait("the endpoints of the entry Service to follow its selector")
-
-Change = Apply | Scale | Select | Weigh | Autoscale | Retire | Wait
 
 
 def canary_replicas(share: float, stable: int) -> int:

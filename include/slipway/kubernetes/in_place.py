@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.content import bytes_digest
 from slipway.kubernetes import manifests, names
-from slipway.kubernetes.client import Cluster
 from slipway.kubernetes.diagnosis import deployment_trouble, pod_trouble, worst
-from slipway.kubernetes.fleets import REST_PORT, lives, refuse_foreign, scaled_by_others
+from slipway.kubernetes.objects import lives, refuse_foreign, scaled_by_others
 from slipway.kubernetes.preflight import check_cluster
-from slipway.kubernetes.spec import kubernetes_of, served_spec
+from slipway.kubernetes.servers import ClusterServers
+from slipway.kubernetes.spec import kubernetes_of
 from slipway.rollout.config_file import Serving, read_serving
 from slipway.rollout.converge import converge
 from slipway.rollout.server import ModelServer, Seen
+from slipway.serving.serve_config.plan import REST_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from slipway.kubernetes.client import Cluster
     from slipway.rollout.endpoint import Endpoint
-    from slipway.rollout.session import Rollout
     from slipway.spec.model import ModelSpec
 
 CONFIG_KEY = "models.config"
@@ -134,24 +134,8 @@ class PodServers:
         return self._cluster.pod_logs(self._namespace, pod, container, previous=previous)
 
 
-@dataclass(frozen=True)
-class InPlaceServers:
-    """One model on one cluster, all versions in the same pods.
-
-    Attributes:
-        rollout: The rollout.
-        spec: What the manifests are made from.
-        cluster: Where.
-    """
-
-    rollout: Rollout
-    spec: ModelSpec
-    cluster: Cluster
-
-    @classmethod
-    def of(cls, rollout: Rollout) -> InPlaceServers:
-        """As the rollout's spec and target say."""
-        return cls(rollout, served_spec(rollout), Cluster.connect(rollout.target.environ))
+class InPlaceServers(ClusterServers):
+    """One model on one cluster, all versions in the same pods."""
 
     def check(self) -> dict[str, Any]:
         """Reachable, allowed, and all that the pods refer to is there; see `check_cluster`."""
@@ -163,7 +147,7 @@ class InPlaceServers:
     def converge(self, share: float | None = None) -> Serving:  # noqa: ARG002  # clients choose the label
         """Follow the channels with the ConfigMap and every pod; see `slipway.rollout.converge`."""
         self._refuse_foreign()
-        rollout, kubernetes = self.rollout, kubernetes_of(self.spec)
+        rollout, kubernetes = self.rollout, self.kubernetes
         served = converge(
             rollout.model,
             "",
@@ -181,17 +165,15 @@ class InPlaceServers:
 
     def canary_endpoint(self) -> Endpoint:
         """The Service of all pods, through the API server: every one of them has the version."""
-        namespace = kubernetes_of(self.spec).namespace
-        service = names.service(self.rollout.model)
-        return self.cluster.http(namespace, f"services/{service}", REST_PORT)
+        return self.service_endpoint(names.service(self.rollout.model))
 
     def predict_path(self, label: str) -> str:
         """By label."""
         return f"/v1/models/{self.rollout.model}/labels/{label}:predict"
 
     def _refuse_foreign(self) -> None:
-        namespace, name = kubernetes_of(self.spec).namespace, names.service(self.spec.model)
-        refuse_foreign(self.cluster.get("Service", namespace, name))
+        name = names.service(self.spec.model)
+        refuse_foreign(self.cluster.get("Service", self.kubernetes.namespace, name))
 
 
 def _alike(seen: list[Seen]) -> Seen:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
 from slipway.kubernetes import names
+from slipway.serving.serve_config.plan import REST_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
 
 KINDS = {"gateway": "HTTPRoute", "istio": "VirtualService"}
-_PORT = 8501
 
 
 def route_of(cluster: Cluster, spec: ModelSpec) -> dict[str, Any] | None:
@@ -88,8 +88,8 @@ def _rules(route: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], list[dict
 
 def _backend(kind: str, service: str, weight: int) -> dict[str, Any]:
     if kind == "VirtualService":
-        return {"destination": {"host": service, "port": {"number": _PORT}}, "weight": weight}
-    return {"name": service, "port": _PORT, "weight": weight}
+        return {"destination": {"host": service, "port": {"number": REST_PORT}}, "weight": weight}
+    return {"name": service, "port": REST_PORT, "weight": weight}
 
 
 def _host(backend: Mapping[str, Any]) -> str:

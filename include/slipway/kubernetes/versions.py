@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.kubernetes import names
-from slipway.kubernetes.client import Cluster
 from slipway.kubernetes.converge import converge
-from slipway.kubernetes.fleets import REST_PORT, Fleets, Order
+from slipway.kubernetes.fleets import Fleets
 from slipway.kubernetes.goal import Goal, Sizes
+from slipway.kubernetes.observed import Order
 from slipway.kubernetes.preflight import check_cluster
-from slipway.kubernetes.spec import kubernetes_of, served_spec
+from slipway.kubernetes.servers import ClusterServers
 from slipway.rollout.config_file import Serving
 
 if TYPE_CHECKING:
     from slipway.rollout.endpoint import Endpoint
-    from slipway.rollout.session import Rollout
     from slipway.spec.kubernetes import KubernetesSpec
-    from slipway.spec.model import ModelSpec
     from slipway.spec.rollout import RolloutSpec
 
 
-@dataclass(frozen=True)
-class VersionServers:
-    """One model on one cluster, a Deployment a version.
-
-    Attributes:
-        rollout: The rollout.
-        spec: What the manifests are made from.
-        cluster: Where.
-    """
-
-    rollout: Rollout
-    spec: ModelSpec
-    cluster: Cluster
-
-    @classmethod
-    def of(cls, rollout: Rollout) -> VersionServers:
-        """As the rollout's spec and target say."""
-        return cls(rollout, served_spec(rollout), Cluster.connect(rollout.target.environ))
-
-    @property
-    def _kubernetes(self) -> KubernetesSpec:
-        return kubernetes_of(self.spec)
+class VersionServers(ClusterServers):
+    """One model on one cluster, a Deployment a version."""
 
     def check(self) -> dict[str, Any]:
         """Reachable, allowed, and all that the pods refer to is there; see `check_cluster`."""
@@ -57,8 +34,8 @@ class VersionServers:
         order = converge(
             Fleets(self.cluster, self.spec),
             lambda: self._order(share),
-            sizes_of(self._kubernetes, self.spec.rollout),
-            within_seconds=self._kubernetes.available_within_seconds,
+            sizes_of(self.kubernetes, self.spec.rollout),
+            within_seconds=self.kubernetes.available_within_seconds,
             say=self.rollout.say,
         )
         goal = order.goal
@@ -71,7 +48,7 @@ class VersionServers:
     def canary_endpoint(self) -> Endpoint:
         """The Service of the version's own pods, through the API server."""
         service = names.version_service(self.rollout.model, self.rollout.version)
-        return self.cluster.http(self._kubernetes.namespace, f"services/{service}", REST_PORT)
+        return self.service_endpoint(service)
 
     def predict_path(self, label: str) -> str:  # noqa: ARG002  # its pods have no labels
         """By version."""
@@ -104,7 +81,7 @@ class VersionServers:
 
     def _given_share(self) -> float:
         name = names.service(self.rollout.model)
-        entry = self.cluster.get("Service", self._kubernetes.namespace, name)
+        entry = self.cluster.get("Service", self.kubernetes.namespace, name)
         annotations = (entry["metadata"].get("annotations") or {}) if entry else {}
         try:
             return float(annotations.get(names.SHARE, 0))

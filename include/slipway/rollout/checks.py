@@ -46,12 +46,18 @@ class Check(Contract):
     risk: float | None = None
 
 
-def checks(policy: HealthPolicy, subject: Subject) -> tuple[Check, ...]:
+def checks(policy: HealthPolicy, subject: Subject, at: float | None = None) -> tuple[Check, ...]:
     """The checks that Prometheus answers, with their queries resolved.
 
     Those against stable are left out where there is no stable version to compare with.
+
+    Args:
+        policy: The limits.
+        subject: Whom to judge.
+        at: When it is asked, Unix time in seconds: the window does not go back beyond
+            `subject.since`. None: it is as long as the policy says.
     """
-    window, model = f"{policy.window_seconds}s", subject.model
+    window, model = f"{_window(policy, subject, at)}s", subject.model
     found = [
         Check(
             name=REQUESTS,
@@ -73,6 +79,13 @@ def checks(policy: HealthPolicy, subject: Subject) -> tuple[Check, ...]:
         query = promql.saturation(subject.version_label, subject.version)
         found.append(Check(name="saturation", promql=query, largest=wanted.saturation.largest))
     return (*found, *_own(wanted, subject, window))
+
+
+def _window(policy: HealthPolicy, subject: Subject, at: float | None) -> int:
+    """Whole seconds."""
+    if at is None or subject.since is None:
+        return policy.window_seconds
+    return max(1, min(policy.window_seconds, int(at - subject.since)))
 
 
 def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:

@@ -22,6 +22,8 @@ def growth(series: str, window: str) -> str:
        target in the middle of its life, so only what came after its first sample counts.
     3. It was born while its target was already being scraped, or it has restarted: all of it.
 
+    Of a series without a sample in the window nothing is known, and it is left out.
+
     Args:
         series: A selector.
         window: A PromQL duration.
@@ -34,7 +36,7 @@ def growth(series: str, window: str) -> str:
     return (
         f"({series} - {series} offset {window} and {steady}"
         f" or {series} - min_over_time({series}[{window}]) and {steady} and {met_late}"
-        f" or {series})"
+        f" or {series} and count_over_time({series}[{window}]))"
     )
 
 

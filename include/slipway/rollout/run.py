@@ -120,8 +120,8 @@ class _Run:
             decision = self._watch(metrics)
             for share in self.shares if decision.verdict == "healthy" else ():
                 self.rollout.say(f"{share:.0%} of the requests for {self.rollout.name}")
-                metrics, _ = self._patiently(partial(shift, share=share), self.rollout)
-                decision = self._watch(metrics, share=share)
+                metrics, details = self._patiently(partial(shift, share=share), self.rollout)
+                decision = self._watch(metrics, share=share, since=details.get("since"))
                 if decision.verdict != "healthy":
                     break
         except SlipwayError as error:
@@ -144,13 +144,19 @@ class _Run:
                 time.sleep(delay)
         return step(rollout)
 
-    def _watch(self, metrics: dict[str, float], *, share: float = 0.0) -> Decision:
+    def _watch(
+        self, metrics: dict[str, float], *, share: float = 0.0, since: float | None = None
+    ) -> Decision:
         """The verdict; without figures of a probe, of what Prometheus sees alone."""
         spec = self.rollout.config.rollout
         # With all requests at the canary, stable has none to be compared with.
         stable = self.rollout.channel("stable") if share < 1 else None
         subject = Subject.of(
-            spec, self.rollout.model, self.rollout.version, stable.version if stable else None
+            spec,
+            self.rollout.model,
+            self.rollout.version,
+            stable.version if stable else None,
+            since,
         )
         with PrometheusClient(self.rollout.target.prometheus_url) as prometheus:
             return watch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from slipway.rollout.probe import probe
@@ -21,7 +22,8 @@ def shift(rollout: Rollout, share: float) -> tuple[dict[str, float], dict[str, A
         share: Of all requests, above 0; with 1 stable's pods stay, ready to take them back.
 
     Returns:
-        Figures of the probe, if there was one, and details: share, versions, labels, first.
+        Figures of the probe, if there was one, and details: share, versions, labels, first, and
+        since when, Unix time in seconds, its requests are those of this share.
 
     Raises:
         TerminalError: The version is not the canary any more, was not approved, or its pods do not
@@ -34,10 +36,12 @@ def shift(rollout: Rollout, share: float) -> tuple[dict[str, float], dict[str, A
     stable = rollout.channel("stable")
     first = stable is None or stable.version is None
     serving = rollout.converge(0.0 if first else share)
+    since = time.time()
     figures = probe(rollout)[0] if first else {}
     details: dict[str, Any] = {
         "share": share,
         "first": first,
+        "since": since,
         "versions": sorted(serving.versions),
         "labels": dict(serving.labels),
         "evidence": rollout.evidence.uri,

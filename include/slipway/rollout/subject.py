@@ -19,21 +19,35 @@ class Subject(Contract):
         version_label: Label that says which version a series belongs to; None where one server
             has both versions, whose series then count for both.
         stable_version: What served before; None before the first promotion.
+        since: What came before, Unix time in seconds, is not judged: a canary that got a greater
+            share has to prove itself anew. None: all of the window is.
     """
 
     model: str
     version: int
     version_label: str | None = None
     stable_version: int | None = None
+    since: float | None = None
 
     @classmethod
     def of(
-        cls, rollout: RolloutSpec, model: str, version: int, stable_version: int | None = None
+        cls,
+        rollout: RolloutSpec,
+        model: str,
+        version: int,
+        stable_version: int | None = None,
+        since: float | None = None,
     ) -> Self:
         """As the strategy deploys it: with pods of its own everywhere but in_place."""
         label = None if rollout.strategy == "in_place" else rollout.health.version_label
         stable = None if stable_version == version else stable_version
-        return cls(model=model, version=version, version_label=label, stable_version=stable)
+        return cls(
+            model=model,
+            version=version,
+            version_label=label,
+            stable_version=stable,
+            since=since,
+        )
 
     @property
     def canary(self) -> tuple[str, ...]:

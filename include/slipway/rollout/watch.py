@@ -54,7 +54,7 @@ def look(judge: Judge, prometheus: PrometheusClient) -> Decision | None:
     """
     now = time.time()
     try:
-        samples = prometheus.ask(judge.queries, at=now)
+        samples = prometheus.ask(judge.queries(now), at=now)
     except TransientError as error:
         return judge.fail(error.message, now)
     return judge.observe(samples, now)

@@ -12,7 +12,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from slipway.errors import TerminalError
-from slipway.kubernetes.client import KUBECONFIG
+from slipway.kubernetes.access import KUBECONFIG
 from slipway_airflow.hooks.extra import extra_of
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ async def look(judge: Judge, connection_id: str) -> Decision | None:
     """
     now = time.time()
     try:
-        samples = await _ask(judge.queries, connection_id, now)
+        samples = await _ask(judge.queries(now), connection_id, now)
     except TransientError as error:
         return judge.fail(error.message, now)
     return judge.observe(samples, now)

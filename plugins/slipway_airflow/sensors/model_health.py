@@ -108,7 +108,7 @@ class ModelHealthSensor(BaseSensorOperator):
         """Take one look."""
         if self._judge is None:
             self._judge = self._new_judge(context)
-            self.queries = self._judge.queries
+            self.queries = self._judge.queries(time.time())
         decision = asyncio.run(look(self._judge, self.spec.rollout.health.connection))
         if decision is None:
             return PokeReturnValue(is_done=False)
@@ -127,7 +127,7 @@ class ModelHealthSensor(BaseSensorOperator):
     def _defer(self, context: Context) -> None:
         policy = self.spec.rollout.health
         judge = self._new_judge(context)
-        self.queries = judge.queries
+        self.queries = judge.queries(time.time())
         trigger = ModelHealthTrigger(
             connection_id=policy.connection,
             policy=policy.model_dump(mode="json"),
@@ -151,7 +151,13 @@ class ModelHealthSensor(BaseSensorOperator):
         switched = self.spec.rollout.strategy == "blue_green" and self.after != _PROBE
         deployed = None if switched else context["ti"].xcom_pull(task_ids=_DEPLOY)
         stable = deployed["details"].get("stable_version") if deployed else None
-        return Subject.of(self.spec.rollout, self.spec.model, _version(context), stable)
+        return Subject.of(
+            self.spec.rollout,
+            self.spec.model,
+            _version(context),
+            stable,
+            _since(context, self.after),
+        )
 
     def _conclude(self, context: Context, decision: Decision) -> dict[str, Any]:
         self.queries = {
@@ -202,6 +208,13 @@ def _proven(context: Context) -> dict[str, Any] | None:
 
 def _version(context: Context) -> int:
     return int(settled_version(context)["version"])
+
+
+def _since(context: Context, after: str) -> float | None:
+    """When the canary got the share under which it is judged; None while it has none."""
+    left = context["ti"].xcom_pull(task_ids=after)
+    since = left["details"].get("since") if left else None
+    return None if since is None else float(since)
 
 
 def _figures(context: Context, after: str) -> dict[str, float] | None:

@@ -139,6 +139,15 @@ def test_only_the_window_counts(target: tuple[Counted, PrometheusClient]) -> Non
     eventually(client, promql.requests("windowed", "3s"), 20)
 
 
+def test_a_window_without_a_sample_says_nothing(target: tuple[Counted, PrometheusClient]) -> None:
+    counted, client = target
+    counted.lines[requests_line("OK", "unseen")] = 400
+    eventually(client, promql.requests("unseen", WINDOW), 400)
+    # As a window that is shorter than the time between two scrapes.
+    later = client.ask({"requests": promql.requests("unseen", "5s")}, at=time.time() + 60)
+    assert later == {"requests": None}
+
+
 def test_no_request_gives_no_ratio(target: tuple[Counted, PrometheusClient]) -> None:
     _, client = target
     eventually(client, promql.requests("old", "2s"), 0)

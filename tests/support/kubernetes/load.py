@@ -27,6 +27,7 @@ class SteadyLoad:
         pause_seconds: Between two requests of one client.
         kept_seconds: For how long a connection is kept: less than pods drain.
         factors: How many answers came of which version, told by what it multiplies by.
+        spans: When the first and the last of them came, Unix time in seconds.
         failures: Every request that got no prediction.
     """
 
@@ -35,6 +36,7 @@ class SteadyLoad:
     pause_seconds: float = 0.05
     kept_seconds: float = 1.0
     factors: Counter[float] = field(default_factory=Counter)
+    spans: dict[float, tuple[float, float]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -83,7 +85,9 @@ class SteadyLoad:
         try:
             reply = await client.post(self.url, json=_BODY)
             reply.raise_for_status()
-            self.factors[reply.json()["predictions"][0][0]] += 1
+            factor, now = reply.json()["predictions"][0][0], time.time()
+            self.factors[factor] += 1
+            self.spans[factor] = (self.spans.get(factor, (now, now))[0], now)
         except (httpx.HTTPError, KeyError, ValueError) as error:
             text = error.response.text if isinstance(error, httpx.HTTPStatusError) else ""
             self.failures.append(f"{time.time():.2f} {error!r} {text[:200]}")

@@ -90,7 +90,7 @@ class ClusterStack:
         )
 
     def config(self, namespace: str, **given: Any) -> RolloutConfig:
-        """How to roll out, quickly; `kubernetes`, `health` and `probe` are merged."""
+        """How to roll out, quickly; `kubernetes`, `probe` and `health` without a promise merge."""
         kubernetes = {
             "namespace": namespace,
             "image": self.cluster.serving_image,
@@ -108,7 +108,8 @@ class ClusterStack:
             **given.pop("kubernetes", {}),
         }
         probe = {"requests": 40, "rate_per_second": 20.0} | given.pop("probe", {})
-        health = HEALTH | given.pop("health", {})
+        health = given.pop("health", {})
+        health = health if "promise" in health else HEALTH | health
         return RolloutConfig(
             base_uri=self.uri,
             serve=ServeSpec.model_validate({"kubernetes": kubernetes}),
@@ -165,7 +166,12 @@ class ClusterStack:
         return file
 
     def roll_out(
-        self, model: str, published: Published, config: RolloutConfig, run: str = "run"
+        self,
+        model: str,
+        published: Published,
+        config: RolloutConfig,
+        run: str = "run",
+        retries: int = 0,
     ) -> RolloutReport:
         """A whole rollout, as `slipway rollout` does it."""
         spec = ModelSpec.model_validate(
@@ -177,7 +183,7 @@ class ClusterStack:
                 "publish": {"base_uri": self.uri},
                 "serve": config.serve.model_dump(mode="json"),
                 "rollout": config.rollout.model_dump(mode="json"),
-                "execution": {"retries": 0},
+                "execution": {"retries": retries, "retry_delay_seconds": 1},
             }
         )
         return roll_out(

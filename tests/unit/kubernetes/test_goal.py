@@ -7,20 +7,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slipway.kubernetes.goal import (
+from slipway.kubernetes.changes import (
     Apply,
     Autoscale,
     Change,
-    Fleet,
-    Goal,
     Retire,
     Scale,
-    Seen,
     Select,
-    Selection,
-    Sizes,
     Wait,
     Weigh,
+)
+from slipway.kubernetes.goal import (
+    Fleet,
+    Goal,
+    Seen,
+    Selection,
+    Sizes,
     canary_replicas,
     next_change,
 )
