@@ -49,6 +49,7 @@ _EVALUATION = ("modelling", "evaluation", "serving/server")
 _TF = ("tensorflow", "tf-keras")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 _LITERT = ("tensorflow", "ai-edge-litert")
+_QUANTIZER = (*_LITERT, "ai-edge-quantizer")
 
 STEPS: dict[str, StepEntry] = {
     "adopt": StepEntry("slipway.steps.adopt", cached=False),
@@ -74,7 +75,7 @@ STEPS: dict[str, StepEntry] = {
     "select": StepEntry("slipway.steps.select", cached=False),
     "shift": StepEntry("slipway.steps.shift", cached=False),
     "tflite": StepEntry(
-        "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_LITERT
+        "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_QUANTIZER
     ),
     "train": StepEntry("slipway.steps.train", "TrainConfig", produces="keras", packages=_TF),
     "validate": StepEntry("slipway.steps.validate", packages=_LITERT, shared=_EVALUATION),

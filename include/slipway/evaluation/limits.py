@@ -31,6 +31,8 @@ ReasonKind = Literal[
     "not_measured",
 ]
 
+_BY_ANSWERS = {"metric_floor", "metric_ceiling", "metric_drop", "slice_drop", "agreement"}
+
 # Figures are compared as measured; this only keeps float arithmetic from deciding a tie.
 _ROUNDING = 1e-9
 
@@ -64,6 +66,7 @@ class VariantFacts:
         failure: The step that failed and how, in one line; None if none did.
         evaluation: Its validation; None if that is missing.
         measurement: Its benchmark; None if that is missing.
+        weakest: Where its making lost most, in one clause for people; empty if that is not known.
     """
 
     name: str
@@ -72,6 +75,7 @@ class VariantFacts:
     failure: str | None = None
     evaluation: Evaluation | None = None
     measurement: Measurement | None = None
+    weakest: str = ""
 
 
 def broken_limits(
@@ -79,11 +83,23 @@ def broken_limits(
 ) -> Iterator[Reason]:
     """Every limit that a variant breaks, in the order in which the spec has them.
 
+    The first that is broken by what it answers says too where the answers became worse.
+
     Args:
         facts: The variant.
         original: What ratios refer to.
         gates: The limits.
     """
+    weakest = facts.weakest
+    for reason in _broken(facts, original, gates):
+        if weakest and reason.kind in _BY_ANSWERS:
+            yield reason.model_copy(update={"text": f"{reason.text}; {weakest}"})
+            weakest = ""
+        else:
+            yield reason
+
+
+def _broken(facts: VariantFacts, original: VariantFacts | None, gates: Gates) -> Iterator[Reason]:
     if facts.failure is not None or facts.evaluation is None:
         text = facts.failure or "it was not validated"
         yield Reason(kind="step_failed", subject=facts.name, text=text)

@@ -1,25 +1,57 @@
-"""Conversion to TFLite, with the converter's errors turned into one plain sentence."""
+"""Conversion of a SavedModel to TFLite."""
 
 from __future__ import annotations
 
-import re
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from slipway.errors import TerminalError
+from slipway.modelling import lite_graph, lite_recipes
+from slipway.modelling.lite_problems import unconvertible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from pathlib import Path
 
-_WAYS_OUT = {
-    "float32": "replace the operation by one that TFLite has, move it out of the model, or leave "
-    "this variant out",
-    "int8": "use precision dynamic_range or float16, which keep float where it is needed, or "
-    "replace the operation",
-}
-_LONGEST_MESSAGE = 400
+    from slipway.modelling.lite_recipes import Dataset, Recipe
+
+Precision = Literal["float32", "dynamic_range", "float16", "int8", "int16x8"]
+Optimization = Literal["DEFAULT", "OPTIMIZE_FOR_SIZE", "OPTIMIZE_FOR_LATENCY"]
+
+INTEGER = ("int8", "int16x8")
+
+# Warnings of the interpreters that are used on the way, which say nothing of the model.
+_OF_THE_WAY = ("tf.lite.Interp", "experimental_preserve_all_tensors")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to convert.
+
+    Attributes:
+        precision: Of weights and of what flows between layers.
+        optimization: The converter's own word for anything but float32.
+        recipe: Quantize by LiteRT's quantizer instead, by this recipe; None: by the converter.
+        integer_io: Whether inputs and outputs are integers too; calibrated precisions only.
+        per_channel: Whether each channel of a weight has a scale of its own.
+        keep_float: Layers or kinds of operations that stay float.
+        select_tf_ops: Whether TensorFlow's own operations stand in for those that TFLite lacks.
+    """
+
+    precision: Precision = "float32"
+    optimization: Optimization = "DEFAULT"
+    recipe: Recipe | None = None
+    integer_io: bool = False
+    per_channel: bool = True
+    keep_float: tuple[str, ...] = ()
+    select_tf_ops: bool = False
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether examples are needed."""
+        if self.recipe is not None:
+            return lite_recipes.is_calibrated(self.recipe)
+        return self.precision in INTEGER
 
 
 @dataclass(frozen=True)
@@ -28,164 +60,133 @@ class Conversion:
 
     Attributes:
         content: The flatbuffer.
+        float_content: The same model in float32, where it was needed on the way.
         warnings: What it warned of, without repetitions.
     """
 
     content: bytes
+    float_content: bytes | None
     warnings: list[str]
 
 
 def convert(
     variant: str,
     folder: Path,
-    signature: str,
-    *,
-    precision: str,
-    integer_io: bool = False,
-    dataset: Callable[[], Any] | None = None,
+    signatures: Sequence[str],
+    options: Options,
+    dataset: Dataset | None = None,
 ) -> Conversion:
-    """Convert one signature of a SavedModel.
+    """Convert signatures of a SavedModel.
 
     Args:
         variant: For messages.
         folder: The SavedModel.
-        signature: Its signature to convert.
-        precision: float32, dynamic_range, float16, int8 or int16x8.
-        integer_io: Whether inputs and outputs are integers too; int8 and int16x8 only.
-        dataset: Representative dataset, for int8 and int16x8.
+        signatures: Its signatures to convert; the first one is the one that is served.
+        options: How.
+        dataset: Representative dataset: single examples by signature, where it is calibrated.
 
     Raises:
-        TerminalError: naming the operation that cannot be converted.
+        TerminalError: naming the operation that cannot be converted, or a name in keep_float that
+            means none.
     """
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[signature])
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if dataset is not None:
-        ops, io = {
-            "int8": (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8),
-            "int16x8": (
-                tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
-                tf.int16,
-            ),
-        }[precision]
-        converter.representative_dataset = dataset
-        converter.target_spec.supported_ops = [ops]
-        if integer_io:
-            converter.inference_input_type = converter.inference_output_type = io
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            content: bytes = converter.convert()
-        except Exception as error:
-            raise _unconvertible(variant, precision, error) from error
-    # The converter calibrates with an interpreter that warns of its own coming removal.
+        original = None
+        if options.recipe is not None or options.is_calibrated:
+            original = _converted(variant, folder, signatures, Options())
+        if options.recipe is not None and original is not None:
+            content = _by_recipe(variant, original, options, dataset)
+        else:
+            kept = _float_tensors(variant, original, options.keep_float) if original else []
+            content = _converted(variant, folder, signatures, options, dataset, kept)
     said = [
-        str(item.message).strip() for item in caught if "tf.lite.Interp" not in str(item.message)
+        text
+        for item in caught
+        if (text := str(item.message).strip()) and not any(each in text for each in _OF_THE_WAY)
     ]
-    return Conversion(content, list(dict.fromkeys(text.splitlines()[0] for text in said if text)))
+    told = list(dict.fromkeys(text.splitlines()[0] for text in said))
+    return Conversion(content, original, told)
 
 
-def describe(variant: str, file: Path, signature: str) -> dict[str, Any]:
-    """What is in a TFLite file, once it has answered one request of zeros and empty texts.
-
-    A converted model is not yet one that runs: kernels refuse some scales only when loaded.
-
-    Returns:
-        operation_count; operations, how often each; inputs and outputs by signature name, each
-        with dtype, shape (-1: any size) and, if quantized, scale and zero_point:
-        real = scale * (stored - zero_point).
-
-    Raises:
-        TerminalError: if LiteRT cannot run it.
-    """
-    import numpy as np
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(file), num_threads=1)
-    # LiteRT has no public way to list operations; without it there is no count to report.
-    names = [op["op_name"] for op in interpreter._get_ops_details()]  # noqa: SLF001
-    runner = interpreter.get_signature_runner(signature)
-    inputs = runner.get_input_details()
-    zeros = {
-        name: np.zeros(np.maximum(tensor["shape_signature"], 1), tensor["dtype"])
-        for name, tensor in inputs.items()
-    }
+def _converted(  # the float tensors are found in a first conversion
+    variant: str,
+    folder: Path,
+    signatures: Sequence[str],
+    options: Options,
+    dataset: Dataset | None = None,
+    float_tensors: Sequence[str] = (),
+) -> bytes:
+    converter = _converter(folder, signatures, options, dataset)
     try:
-        runner(**zeros)
-    except (RuntimeError, ValueError) as error:
-        raise TerminalError(
-            f"{variant}: the model was converted, but LiteRT cannot run it: {error}",
-            hint="inputs of very different sizes make this with int8: scale them before the model, "
-            "or use precision float32, dynamic_range or float16",
-            subject=variant,
-        ) from error
-    return {
-        "operation_count": len(names),
-        "operations": {name: names.count(name) for name in sorted(set(names))},
-        "inputs": _tensors(inputs),
-        "outputs": _tensors(runner.get_output_details()),
-    }
+        if float_tensors:
+            return _mixed(converter, float_tensors, integer_io=options.integer_io)
+        content: bytes = converter.convert()
+    except Exception as error:
+        raise unconvertible(variant, options.precision, error) from error
+    return content
 
 
-def _tensors(details: dict[str, Any]) -> dict[str, Any]:
-    import numpy as np
+def _converter(
+    folder: Path, signatures: Sequence[str], options: Options, dataset: Dataset | None
+) -> Any:
+    import tensorflow as tf
 
-    found = {}
-    for name, tensor in sorted(details.items()):
-        found[name] = {
-            "dtype": np.dtype(tensor["dtype"]).name,
-            "shape": [int(size) for size in tensor["shape_signature"]],
-        }
-        scale, zero_point = tensor["quantization"]
-        if scale:
-            found[name] |= {"scale": float(scale), "zero_point": int(zero_point)}
-    return found
-
-
-def _unconvertible(variant: str, precision: str, error: Exception) -> TerminalError:
-    text = str(error)
-    operations = _operations(error, text)
-    layers = _layers(error, text)
-    hint = _WAYS_OUT["int8" if precision in {"int8", "int16x8"} else "float32"]
-    details = {"operations": operations, "layers": layers, "precision": precision}
-    if not operations:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        shown = (lines or [type(error).__name__])[0][:_LONGEST_MESSAGE]
-        message = f"{variant}: the TFLite converter failed for {precision}: {shown}"
-        return TerminalError(message, hint=hint, subject=variant, details=details)
-    place = f", in the layer {layers[0]}" if layers else ""
-    named = ", ".join(operations)
-    return TerminalError(
-        f"{variant}: TFLite cannot run {named} with precision {precision}{place}",
-        hint=hint,
-        subject=operations[0],
-        details=details,
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(folder), signature_keys=list(signatures)
     )
+    ops = tf.lite.OpsSet
+    usable = [ops.TFLITE_BUILTINS]
+    if options.precision != "float32":
+        converter.optimizations = [getattr(tf.lite.Optimize, options.optimization)]
+        # The converter has no public name for it.
+        converter._experimental_disable_per_channel = not options.per_channel  # noqa: SLF001
+    if options.precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if options.is_calibrated:
+        wide = ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        narrow = options.precision == "int8"
+        usable = [ops.TFLITE_BUILTINS_INT8 if narrow else wide]
+        converter.representative_dataset = dataset
+        if options.integer_io:
+            io = tf.int8 if narrow else tf.int16
+            converter.inference_input_type = converter.inference_output_type = io
+    selected = [ops.SELECT_TF_OPS] if options.select_tf_ops else []
+    converter.target_spec.supported_ops = [*usable, *selected]
+    return converter
 
 
-def _operations(error: Exception, text: str) -> list[str]:
-    """Operations that the converter names, in its error data or in its text."""
-    found = [item.operator.name for item in getattr(error, "errors", ()) if item.operator.name]
-    for group in re.findall(r"(?:Flex|Custom) ops: ([\w, ]+)", text):
-        found += [f"tf.{name.strip().removeprefix('Flex')}" for name in group.split(",")]
-    found += re.findall(r"'(tfl?\.[\w.]+)' op", text)
-    found += re.findall(r"Quantization not yet supported for op: '?([\w.]+)", text)
-    return list(dict.fromkeys(name for name in found if name and name != "tf."))
+def _mixed(converter: Any, float_tensors: Sequence[str], *, integer_io: bool) -> bytes:
+    """int8 but for the operations that write these tensors, by TensorFlow's own debugger."""
+    import tensorflow as tf
+
+    debugging = tf.lite.experimental
+    options = debugging.QuantizationDebugOptions(
+        denylisted_nodes=list(float_tensors), fully_quantize=integer_io
+    )
+    debugger = debugging.QuantizationDebugger(
+        converter=converter,
+        debug_dataset=converter.representative_dataset,
+        debug_options=options,
+    )
+    content: bytes = debugger.get_nondebug_quantized_model()
+    return content
 
 
-def _layers(error: Exception, text: str) -> list[str]:
-    """Layers, as far as the operation's location tells them: <model>/<layer>/<operation>."""
-    places = [
-        call.name
-        for item in getattr(error, "errors", ())
-        for call in item.location.call
-        if call.name
-    ]
-    places += re.findall(r'loc\((?:fused\[)?(?:callsite\()?"([^"]+)"', text)
-    found = [place.split("/") for place in places if "/" in place]
-    names = [parts[-2].split(":")[0] for parts in found]
-    return list(dict.fromkeys(name for name in names if name))
+def _by_recipe(variant: str, original: bytes, options: Options, dataset: Dataset | None) -> bytes:
+    kept = _float_tensors(variant, original, options.keep_float)
+    recipe = options.recipe or "dynamic_wi8_afp32"
+    try:
+        return lite_recipes.quantize(
+            original, recipe, integer_io=options.integer_io, float_tensors=kept, dataset=dataset
+        )
+    except Exception as error:
+        raise unconvertible(variant, recipe, error) from error
+
+
+def _float_tensors(variant: str, original: bytes, names: Sequence[str]) -> list[str]:
+    """Names of the tensors that the operations write which are to stay float."""
+    if not names:
+        return []
+    graph = lite_graph.read_graph(lite_graph.open_file(original))
+    found = lite_graph.named_operations(variant, graph, names)
+    return [graph.name(index) for operation in found for index in operation.outputs]

@@ -13,6 +13,7 @@ from slipway.evaluation.facts import EVALUATION_FILE, Benchmark, Evaluation
 from slipway.evaluation.golden import GOLDEN_FILE
 from slipway.evaluation.limits import VariantFacts
 from slipway.evaluation.verdicts import breaks_the_build, choose, judge_all
+from slipway.modelling.lite_errors import summary
 from slipway.report.content import REPORT_HTML, REPORT_JSON, Report, ReportedVariant
 from slipway.report.page import render
 from slipway.spec.base import SpecModel, StepConfig
@@ -135,7 +136,13 @@ def _facts(
         failure=failure,
         evaluation=None if failure or validated is None else _evaluation(validated.unwrap()),
         measurement=found.variants.get(name) if found else None,
+        weakest=_weakest(made),
     )
+
+
+def _weakest(made: StepOutcome | None) -> str:
+    """Where the conversion of a variant lost most, as the step that made it found."""
+    return summary(made.result.details.get("layer_errors", ())) if made and made.result else ""
 
 
 def _failure(task_id: str, outcome: StepOutcome | None) -> str | None:

@@ -19,7 +19,13 @@ from slipway.steps.tflite import TFLiteConfig
         (PruneConfig, {"initial_sparsity": 0.9, "final_sparsity": 0.5}, "larger than final"),
         (PruneConfig, {"epochs": 2, "begin_epoch": 2}, "leaves no epoch of 2"),
         (PruneConfig, {"epochs": 2, "end_epoch": 3}, "end_epoch 3 is not between"),
-        (TFLiteConfig, {"integer_io": True}, "int8 or int16x8, not float32"),
+        (TFLiteConfig, {"integer_io": True}, "int8 or int16x8, or a static recipe, not float32"),
+        (TFLiteConfig, {"integer_io": True, "recipe": "dynamic_wi8_afp32"}, "not dynamic_wi8"),
+        (TFLiteConfig, {"precision": "int8", "recipe": "static_wi8_ai8"}, "not both"),
+        (TFLiteConfig, {"recipe": "static_wi8_ai8", "per_channel": False}, "are per channel"),
+        (TFLiteConfig, {"precision": "float16", "per_channel": False}, "quantized weights"),
+        (TFLiteConfig, {"precision": "int16x8", "keep_float": ["a"]}, "keep_float needs"),
+        (TFLiteConfig, {"precision": "float32", "optimization": "DEFAULT"}, "nothing float32"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(
@@ -27,6 +33,12 @@ def test_options_that_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=complaint):
         cls(**values)
+
+
+@pytest.mark.parametrize("name", ["DEFAULT", "OPTIMIZE_FOR_SIZE", "OPTIMIZE_FOR_LATENCY"])
+def test_the_converters_own_names_alone_mean_dynamic_range(name: Any) -> None:
+    assert TFLiteConfig(optimization=name).precision == "dynamic_range"
+    assert TFLiteConfig(optimization=name, precision="int8").precision == "int8"
 
 
 # The first example imports TensorFlow.
