@@ -31,13 +31,14 @@ class ArtifactRef(Contract):
 
     Attributes:
         kind: What the folder holds: "keras" (saved_model/, weights.npz and architecture.json),
-            "saved_model" (saved_model/), "tflite" (tflite/model.tflite) or "report".
+            "saved_model" (saved_model/), "tflite" (tflite/model.tflite), "onnx" (onnx/model.onnx),
+            "tensorrt" (tensorrt/model.plan) or "report".
         digest: sha256 over the folder, as `slipway.content.tree_digest` computes it.
         uri: Absolute path of the folder.
         size_bytes: Bytes of the part that a server loads.
     """
 
-    kind: Literal["keras", "saved_model", "tflite", "report"]
+    kind: Literal["keras", "saved_model", "tflite", "onnx", "tensorrt", "report"]
     digest: str
     uri: str
     size_bytes: int
@@ -50,7 +51,8 @@ class ArtifactRef(Contract):
     @property
     def servable(self) -> Path:
         """The folder with exactly what a model server loads."""
-        return self.path / ("tflite" if self.kind == "tflite" else "saved_model")
+        named = self.kind in {"tflite", "onnx", "tensorrt"}
+        return self.path / (self.kind if named else "saved_model")
 
 
 class StepRequest(Contract):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from slipway.definition import data_version
 from slipway.errors import TerminalError
+from slipway.modelling.gpu import hardware_facts
 from slipway.registry import STEPS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def step_key(request: StepRequest) -> str:
     """sha256 over all of a request that can change the result, code and packages included.
 
     That is step, model, variant, code, options, definition and the version of its data, input
-    digests, seed and package versions.
+    digests, seed and package versions; GPU, driver and TensorRT where an engine is built.
 
     The same key promises the same artifact. What belongs to one run alone (its id, paths, the
     force flag) is left out.
@@ -44,6 +45,8 @@ def step_key(request: StepRequest) -> str:
         "seed": request.seed,
         "packages": {name: _version(name, request.step) for name in entry.packages},
     }
+    if entry.hardware:
+        parts["hardware"] = hardware_facts()
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from slipway.spec.base import StepConfig
 
-Artifact = Literal["keras", "saved_model", "tflite"]
+Artifact = Literal["keras", "saved_model", "tflite", "onnx", "tensorrt"]
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,27 @@ class StepEntry:
         module: Dotted module with the step's function `run`.
         config: Name of the step's config class in that module; None if it takes no options.
         technique: Whether a variant may name it in a spec.
-        consumes: Kind of the artifact that a technique works on.
-        produces: Kind of the artifact that it makes; "keras" holds a SavedModel too.
+        consumes: Kind of the artifact that a technique works on, unless its config says it.
+        produces: Kind of the artifact that it makes, unless its config says it; "keras" holds a
+            SavedModel too.
         packages: Distributions that must be installed, and whose versions are part of the step's
             key.
         shared: Packages of `slipway` whose code is part of the step's key, beside its own file.
         cached: Whether the same key gives the same result, so that it need not run again.
         legacy_keras: Whether TensorFlow must be imported with Keras 2 (tf_keras) in its process.
+        hardware: Whether GPU, driver and TensorRT are part of the step's key.
     """
 
     module: str
     config: str | None = None
     technique: bool = False
-    consumes: Artifact | None = None
+    consumes: Artifact | tuple[Artifact, ...] | None = None
     produces: Artifact | None = None
     packages: tuple[str, ...] = ()
     shared: tuple[str, ...] = ("modelling",)
     cached: bool = True
     legacy_keras: bool = True
+    hardware: bool = False
 
 
 _ROLLOUT_STEPS = ("preflight", "deploy", "probe", "shift", "promote", "rollback", "gc")
@@ -74,6 +77,9 @@ STEPS: dict[str, StepEntry] = {
     "rollback": StepEntry("slipway.steps.rollback", cached=False),
     "select": StepEntry("slipway.steps.select", cached=False),
     "shift": StepEntry("slipway.steps.shift", cached=False),
+    "tensorrt": StepEntry(
+        "slipway.steps.tensorrt", "TensorRTConfig", True, "onnx", "tensorrt", hardware=True
+    ),
     "tflite": StepEntry(
         "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_QUANTIZER
     ),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ContractT = TypeVar("ContractT", bound=Contract)
 
-Kind = Literal["keras", "saved_model", "tflite", "report"]
+Kind = Literal["keras", "saved_model", "tflite", "onnx", "tensorrt", "report"]
 
 
 class _Listing(Contract):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+if TYPE_CHECKING:
+    from slipway.registry import Artifact
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """A model or variant name: safe as a DAG id, a bucket prefix and a Kubernetes label value."""
@@ -21,3 +24,13 @@ class SpecModel(BaseModel):
 
 class StepConfig(SpecModel):
     """The options of one step. A technique declares its own subclass in its step file."""
+
+    @property
+    def consumes(self) -> tuple[Artifact, ...] | None:
+        """Kinds of artifact that the technique works on with these options; None: as always."""
+        return None
+
+    @property
+    def produces(self) -> Artifact | None:
+        """Kind of artifact that it makes with these options; None: as always."""
+        return None

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from slipway.registry import BUILD_STEPS, STEPS
+from slipway.registry import BUILD_STEPS
 from slipway.spec.base import Name, SpecModel
 from slipway.spec.execution import SUBPROCESS, ExecutionSpec
 from slipway.spec.gates import Gates, Objective
@@ -114,10 +114,10 @@ class ModelSpec(SpecModel):
         return chain_problems(self.variants, trained=self.saved_model is None)
 
     def artifact_kind(self, variant: str) -> str:
-        """Kind of a variant's artifact: keras, saved_model or tflite."""
+        """Kind of a variant's artifact: keras, saved_model, tflite, onnx or tensorrt."""
         if variant == ORIGINAL:
             return "saved_model" if self.saved_model else "keras"
-        return STEPS[self.variants[variant].technique].produces or "keras"
+        return self.variants[variant].produces
 
     def runtime_of(self, step: str, variant: str | None) -> str:
         """Name of the runtime in which a step runs; a variant's choice goes before a step's."""

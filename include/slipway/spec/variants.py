@@ -57,6 +57,17 @@ class VariantBase(SpecModel):
         found: StepConfig = getattr(self, self.technique)
         return found
 
+    @property
+    def consumes(self) -> tuple[str, ...]:
+        """Kinds of artifact that it can be made from."""
+        entry = STEPS[self.technique].consumes
+        return self.config.consumes or ((entry,) if isinstance(entry, str) else entry or ())
+
+    @property
+    def produces(self) -> str:
+        """Kind of its artifact."""
+        return self.config.produces or STEPS[self.technique].produces or "keras"
+
 
 def _technique_fields() -> dict[str, Any]:
     fields: dict[str, Any] = {}
@@ -115,16 +126,19 @@ def _in_circle(name: str, variants: dict[str, VariantBase]) -> bool:
 def _mismatch(
     variant: VariantBase, variants: dict[str, VariantBase], *, trained: bool
 ) -> str | None:
-    entry = STEPS[variant.technique]
     if variant.source == ORIGINAL:
         made = "keras" if trained else "saved_model"
     else:
-        made = STEPS[variants[variant.source].technique].produces or "keras"
-    if made == entry.consumes or (made == "keras" and entry.consumes == "saved_model"):
+        made = variants[variant.source].produces
+    if made in variant.consumes or (made == "keras" and "saved_model" in variant.consumes):
         return None
-    if made == "saved_model":
+    if made == "saved_model" and variant.consumes == ("keras",):
         return (
             f"{variant.technique} needs a Keras model, but this spec imports a SavedModel; "
             "use a definition, or a technique that works on a SavedModel"
         )
-    return f"{variant.technique} cannot work on {variant.source!r}, whose result is {made}"
+    wanted = " or ".join(variant.consumes)
+    return (
+        f"{variant.technique} cannot work on {variant.source!r}, whose result is {made}; "
+        f"it takes {wanted}"
+    )

@@ -20,6 +20,7 @@ from slipway_airflow.operators.retention import RetentionOperator
 from slipway_airflow.operators.rollback import RollbackOperator
 from slipway_airflow.operators.select import SelectOperator
 from slipway_airflow.operators.shift import ShiftOperator
+from slipway_airflow.operators.tensorrt_build import TensorRTBuildOperator
 from slipway_airflow.operators.tflite_convert import TFLiteConvertOperator
 from slipway_airflow.operators.train_export import TrainExportOperator
 from slipway_airflow.operators.validate import ValidateOperator
@@ -44,6 +45,7 @@ OPERATORS: dict[str, type[StepOperator]] = {
     "rollback": RollbackOperator,
     "select": SelectOperator,
     "shift": ShiftOperator,
+    "tensorrt": TensorRTBuildOperator,
     "tflite": TFLiteConvertOperator,
     "train": TrainExportOperator,
     "validate": ValidateOperator,
