@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slipway.content import FileEntry, digest_of
+from slipway.errors import TerminalError
 from slipway.events.arrivals import arrived, named, settled
 from slipway.events.book import change_events, now, read_events
-from slipway.events.decide import Published, conf_of, decide, newest_pending
+from slipway.events.decide import Published, conf_of, decide, newest_pending, replayed
 from slipway.events.drops import NotADrop, look_at
 from slipway.events.messages import MessageError, ModelDropped
 from slipway.serving.channels import read_channel
@@ -164,6 +165,22 @@ def follow(store: Store, model: str, state_of: Callable[[str, str], str | None])
         else:
             going.append(event)
     return going
+
+
+def replay(store: Store, model: str, event_id: str) -> None:
+    """Puts a decided event back to be run once more.
+
+    Raises:
+        TerminalError: There is no such event, or it is open.
+    """
+
+    def change(ledger: EventLedger) -> EventLedger:
+        found = replayed(ledger, event_id, now())
+        if isinstance(found, str):
+            raise TerminalError(found, hint="`slipway events` lists them", subject=event_id)
+        return found
+
+    change_events(store, model, change)
 
 
 def published_of(store: Store, model: str) -> Published:

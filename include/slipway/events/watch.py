@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from slipway.events.arrivals import ABANDON_SECONDS, arrived, find, named, settled
 from slipway.events.book import SetAside, change_events, read_events, set_aside
 from slipway.events.drops import NotADrop, look_at
+from slipway.events.intake import follow
 from slipway.events.ledger import UNDECIDED
 from slipway.events.messages import MessageError, ModelDropped, ObjectCreated, VersionReady
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from slipway.storage import Store
 
 SWEEP_SECONDS = 600.0
+FOLLOW_SECONDS = 30.0
 ANNOUNCE_AGAIN_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _LONGEST_LOOK_SECONDS = 60.0
@@ -76,6 +78,8 @@ class Watcher:
         self._arriving: dict[tuple[str, str], _Candidate] = {}
         self._waiting: dict[str, float] = {}
         self._sweep_due = 0.0
+        self._running: set[str] = set()
+        self._follow_due = 0.0
 
     def step(self) -> list[str]:
         """Waits for messages a while, and writes down what follows.
@@ -100,6 +104,22 @@ class Watcher:
             self._look_again(self.listeners[model], drop)
         return self._announced()
 
+    def follow(self, state_of: Callable[[str, str], str | None]) -> None:
+        """Writes down, twice a minute, which of the started runs have ended.
+
+        Args:
+            state_of: DAG id and run id to the run's state; None if there is no such run.
+
+        Raises:
+            SlipwayError: A bucket failed; call it again.
+        """
+        if self._clock() < self._follow_due:
+            return
+        for model in sorted(self._running):
+            if not follow(self.store_of(self.listeners[model]), model, state_of):
+                self._running.discard(model)
+        self._follow_due = self._clock() + FOLLOW_SECONDS
+
     def store_of(self, listener: Listener) -> Store:
         """The bucket in which a model is published."""
         return self._store(listener.base_uri, listener.connection)
@@ -118,6 +138,8 @@ class Watcher:
                 self._arriving.setdefault((listener.model, event.drop), self._candidate())
             if ledger.in_state(*UNDECIDED):
                 self._waiting.setdefault(listener.model, 0.0)
+            if ledger.in_state("started"):
+                self._running.add(listener.model)
         self._sweep_due = self._clock() + SWEEP_SECONDS
 
     def _candidate(self) -> _Candidate:
@@ -220,6 +242,7 @@ class Watcher:
                 ledger = read_events(self.store_of(listener), model)
                 if not ledger.in_state(*UNDECIDED):
                     del self._waiting[model]
+                    self._running.add(model)
                     continue
             self._waiting[model] = self._clock()
             due.append(model)

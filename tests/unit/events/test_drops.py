@@ -85,7 +85,9 @@ def test_a_half_upload_lacks_what_is_not_there_yet(path: str) -> None:
 
 
 @given(st.integers(1, 40), st.data())
-def test_every_data_file_that_the_names_promise_must_be_there(count: int, data: st.DataObject) -> None:
+def test_every_data_file_that_the_names_promise_must_be_there(
+    count: int, data: st.DataObject
+) -> None:
     there = data.draw(st.sets(st.integers(0, count - 1), min_size=1))
     files = {"saved_model.pb": 1, "variables/variables.index": 1}
     files |= {f"variables/variables.data-{n:05d}-of-{count:05d}": 1 for n in there}
@@ -106,5 +108,7 @@ def test_a_marker_vouches_for_all_but_the_graph() -> None:
 def test_a_fingerprint_changes_with_every_write_of_its_own_drop_only() -> None:
     objects = [ObjectInfo("a/saved_model.pb", 10, "1"), ObjectInfo("ab/saved_model.pb", 10, "2")]
     before = look_at(objects, "a").fingerprint
-    assert look_at([objects[0], ObjectInfo("ab/saved_model.pb", 10, "3")], "a").fingerprint == before
+    assert (
+        look_at([objects[0], ObjectInfo("ab/saved_model.pb", 10, "3")], "a").fingerprint == before
+    )
     assert look_at([ObjectInfo("a/saved_model.pb", 10, "9")], "a").fingerprint != before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -114,17 +115,16 @@ hostile = st.recursive(
 
 @given(hostile)
 def test_no_message_raises_anything_else(content: Any) -> None:
-    try:
+    notices: tuple[Any, ...] = ()
+    with suppress(MessageError):
         notices = parse_message(json.dumps(content))
-    except MessageError as error:
-        assert str(error)
-    else:
-        assert all(isinstance(each, ObjectCreated | ModelDropped | VersionReady) for each in notices)
+    if notices:
+        assert all(
+            isinstance(each, ObjectCreated | ModelDropped | VersionReady) for each in notices
+        )
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_else(body: bytes) -> None:
-    try:
+    with suppress(MessageError):
         parse_message(body)
-    except MessageError as error:
-        assert str(error)

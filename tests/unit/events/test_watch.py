@@ -233,7 +233,5 @@ def test_whatever_dies_when_every_version_is_decided_once_and_the_newest_runs(
         if events:
             [event] = [event for event in events if event.drop == newest[model]]
             assert event.state == "started"
-    wanted = {
-        f"{m}__build/{e.run_id}" for m in world.models for e in world.events(m) if e.run_id
-    }
+    wanted = {f"{m}__build/{e.run_id}" for m in world.models for e in world.events(m) if e.run_id}
     assert set(world.runs) == wanted
