@@ -22,6 +22,7 @@ from slipway.spec.loader import load_spec, spec_files
 from slipway.spec.plan import plan_adopt, plan_build, plan_rollout
 from slipway_airflow import docs
 from slipway_airflow.assets import model_asset
+from slipway_airflow.events import INTAKE_DAG, build_schedule, intake_dag
 from slipway_airflow.failures import RETRY_POLICY, retry_arguments
 from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.broken_spec import BrokenSpecOperator
@@ -53,15 +54,17 @@ def build_dags(folder: Path) -> dict[str, DAG]:
     own model only: one DAG that says what is wrong stands in its place.
     """
     dags: dict[str, DAG] = {}
+    specs: list[ModelSpec] = []
     with _no_collection():
         for file in _wanted(folder):
-            dags |= {dag.dag_id: dag for dag in _dags_of(file)}
-    return dags
+            dags |= {dag.dag_id: dag for dag in _dags_of(file, specs)}
+    intake = intake_dag(specs)
+    return dags if intake is None else dags | {intake.dag_id: intake}
 
 
 def build_dag(spec: ModelSpec, file: Path) -> DAG:
     """The DAG from training to publishing."""
-    dag = _dag(spec, BUILD, schedule=spec.schedule, doc_md=docs.build_doc(spec))
+    dag = _dag(spec, BUILD, schedule=build_schedule(spec), doc_md=docs.build_doc(spec))
     groups: dict[str, TaskGroup] = {}
     tasks: dict[str, BaseOperator] = {}
     common = _common_arguments(spec, dag)
@@ -209,25 +212,31 @@ def _no_collection() -> Iterator[None]:
 
 def _wanted(folder: Path) -> list[Path]:
     dag_id = get_parsing_context().dag_id
-    if dag_id is not None:
-        own = folder / f"{dag_id.rpartition('__')[0]}.yaml"
+    if dag_id not in {None, INTAKE_DAG}:
+        own = folder / f"{str(dag_id).rpartition('__')[0]}.yaml"
         if own.is_file():
             return [own]
     return spec_files(folder)
 
 
-def _dags_of(file: Path) -> list[DAG]:
+def _dags_of(file: Path, specs: list[ModelSpec]) -> list[DAG]:
+    """The DAGs of a spec; a spec that can be used is added to `specs`."""
     try:
         spec = load_spec(file)
+        if get_parsing_context().dag_id == INTAKE_DAG:
+            specs.append(spec)
+            return []
         build = build_dag(spec, file)
         # Left to Airflow, a cron expression that is none would be an error of the whole file.
         build.timetable.validate()
-        return [build, rollout_dag(spec, file), adopt_dag(spec, file)]
+        dags = [build, rollout_dag(spec, file), adopt_dag(spec, file)]
+        specs.append(spec)
     except SlipwayError as error:
         return [broken_dag(file, error)]
     except Exception as error:  # whatever it is, it must not cost the other models
         log.exception("%s cannot become DAGs", file)
         return [broken_dag(file, _refused(file, error))]
+    return dags
 
 
 def _refused(file: Path, error: Exception) -> TerminalError:

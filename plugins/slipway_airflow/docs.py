@@ -122,3 +122,20 @@ def _limits(limits: object) -> str:
     )
     shown = {name: value for name, value in values.items() if value}
     return ", ".join(f"{name} `{json.dumps(value)}`" for name, value in shown.items())
+
+
+_INTAKE = """\
+### Slipway: intake
+Runs when a queue, a subscription or a bucket has brought something, and starts the builds and
+rollouts that follow: each version once.
+
+What was decided and why: `slipway events <model>`. An event is run again by a run of this DAG with
+the parameters `model` and `replay`.
+
+Paused, it hears nothing; queues keep their messages meanwhile.
+"""
+
+
+def intake_doc() -> str:
+    """Markdown on the intake DAG: what its runs are for, and how an event is run again."""
+    return _INTAKE

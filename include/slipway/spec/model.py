@@ -9,8 +9,10 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from slipway.registry import BUILD_STEPS
 from slipway.spec.base import Name, SpecModel
+from slipway.spec.events import EventSpec, event_problem
 from slipway.spec.execution import SUBPROCESS, ExecutionSpec
 from slipway.spec.gates import Gates, Objective
+from slipway.spec.incoming import IncomingSpec
 from slipway.spec.rollout import PublishSpec, RolloutSpec, ServeSpec
 from slipway.spec.variants import ORIGINAL, Variant, chain_problems
 from slipway.steps.train import TrainConfig
@@ -28,6 +30,9 @@ class ModelSpec(SpecModel):
         None,
         description="When to build: a cron expression or @daily and the like; null: on demand.",
     )
+    events: tuple[EventSpec, ...] = Field(
+        (), description="What else starts runs, beside the schedule."
+    )
     definition: Name = Field(
         description="The model definition: <definition>.py in include/models/."
     )
@@ -35,6 +40,11 @@ class ModelSpec(SpecModel):
         None,
         description="Folder of an exported SavedModel that is brought in instead of trained, "
         "relative to the spec. The definition then only gives data and metrics.",
+    )
+    incoming: IncomingSpec | None = Field(
+        None,
+        description="Where others drop SavedModels that are brought in instead of trained; null: "
+        "nowhere. The definition then only gives data and metrics.",
     )
     signature: str = Field("serving_default", description="The signature that is served.")
     seed: NonNegativeInt = Field(1, description="Seed of everything random.")
@@ -67,6 +77,14 @@ class ModelSpec(SpecModel):
             msg = f"no cron expression of five fields ({error}), nor one of {', '.join(presets)}"
             raise ValueError(msg) from None
         return value
+
+    @model_validator(mode="after")
+    def _events_fit(self) -> ModelSpec:
+        incoming = self.incoming.uri if self.incoming else None
+        problem = event_problem(self.events, incoming, self.schedule)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _gated_metric_decides(self) -> ModelSpec:

@@ -1,0 +1,130 @@
+"""Starts the runs that events ask for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from slipway.errors import SlipwayError, TerminalError
+from slipway.events.intake import follow, mark, replay, take_in, tell
+from slipway.events.messages import MessageError, ObjectCreated, parse_message
+from slipway_airflow.hooks.events import open_place
+from slipway_airflow.runs import start_run
+from slipway_airflow.triggers.events import run_state
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from slipway.events.drops import Listener
+    from slipway.storage import Store
+
+
+class IntakeOperator(BaseOperator):
+    """Decides what is pending in the models' event ledgers, and starts the runs that follow.
+
+    Started again after any crash it starts the same runs, by the same ids, so each exists once.
+
+    Returns what it started and what it refused, by model.
+
+    Args:
+        listeners: The models that listen to any source.
+    """
+
+    ui_color = "#fde9d0"
+
+    def __init__(self, *, listeners: Sequence[Listener], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.listeners = {listener.model: listener for listener in listeners}
+
+    def execute(self, context: Context) -> dict[str, list[str]]:
+        """Decide and start.
+
+        Raises:
+            SlipwayError: the first, after every model had its turn.
+        """
+        told: dict[str, list[str]] = {}
+        failure: SlipwayError | None = None
+        for model in self._wanted(context, told):
+            try:
+                told.setdefault(model, []).extend(self._take_in(self.listeners[model]))
+            except SlipwayError as error:
+                self.log.warning("%s: %s", model, error)
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return told
+
+    def _wanted(self, context: Context, told: dict[str, list[str]]) -> list[str]:
+        """The models that the run's events or parameters name; all if they name none."""
+        params = context["params"]
+        model, replay = params.get("model"), params.get("replay")
+        if replay:
+            self._replay(model, replay)
+        named = [model] if model else []
+        events = context["triggering_asset_events"]
+        for extra in [event.extra for asset in events for event in events[asset]]:
+            if extra.get("from_trigger"):
+                named += extra["payload"]["models"]
+            else:
+                named += self._tell(extra, told)
+        # A model that has left since has no listener; its ledger keeps what was open.
+        known = [name for name in dict.fromkeys(named) if name in self.listeners]
+        return known if named else list(self.listeners)
+
+    def _tell(self, extra: dict[str, Any], told: dict[str, list[str]]) -> list[str]:
+        """Write down what somebody said through Airflow's API; whom it is for."""
+        try:
+            return [self._told(extra)]
+        except (MessageError, ValueError) as error:
+            self.log.warning("refused: %s: %s", json.dumps(extra)[:500], error)
+            told.setdefault("refused", []).append(str(error))
+            return []
+
+    def _told(self, extra: dict[str, Any]) -> str:
+        notice = next(iter(parse_message(json.dumps(extra))), None)
+        if notice is None or isinstance(notice, ObjectCreated):
+            raise MessageError("neither {model, incoming} nor {model, version}")
+        listener = self.listeners.get(notice.model)
+        if listener is None:
+            raise MessageError(f"no model {notice.model} listens to events")
+        tell(listener, _store(listener), lambda: _drops(listener), notice)
+        return notice.model
+
+    def _take_in(self, listener: Listener) -> list[str]:
+        store, told = _store(listener), []
+        follow(store, listener.model, run_state)
+        for start in take_in(listener, store, lambda: _drops(listener)):
+            try:
+                fresh = start_run(start.dag_id, start.run_id, start.conf)
+            except TerminalError as error:
+                mark(store, start, "refused", error.message)
+                told.append(f"refused: {start.event_id}: {error.message}")
+                continue
+            mark(store, start, "started", f"run {start.run_id}")
+            told.append(f"{start.dag_id} {start.run_id}{'' if fresh else ' (was there)'}")
+        for line in told:
+            self.log.info("%s: %s", listener.model, line)
+        return told
+
+    def _replay(self, model: str | None, event_id: str) -> None:
+        listener = self.listeners.get(model or "")
+        if listener is None:
+            raise TerminalError(
+                f"a replay needs one of the models {', '.join(self.listeners)}, not {model!r}",
+                hint="set the parameter model too",
+                subject="model",
+            )
+        replay(_store(listener), listener.model, event_id)
+
+
+def _store(listener: Listener) -> Store:
+    return open_place(listener.base_uri, listener.connection)
+
+
+def _drops(listener: Listener) -> Store:
+    connection = listener.incoming_connection or listener.connection
+    return open_place(str(listener.incoming), connection)
