@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.lifeline import leave_nothing_behind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slipway.local.gcs_server import GcsServer
     from slipway.local.s3_server import S3Server
     from support.guarded_s3 import GuardedS3
+
+
+def pytest_configure() -> None:
+    """Not even a kill leaves a server of the tests behind."""
+    leave_nothing_behind()
 
 
 @pytest.fixture(scope="session")

@@ -163,17 +163,7 @@ class Stack:
     def make_stable(self, model: str, kind: str, factor: float) -> Published:
         """Publishes a version and makes it stable without further ado."""
         published = self.publish(model, kind, answers_as=factor)
-        rollout = self.rollout(model, published, "setup")
-        current = rollout.channel("stable")
-        move_channel(
-            self.store,
-            model,
-            "stable",
-            version=published.version,
-            digest=published.digest,
-            expected_generation=current.generation if current else 0,
-        )
-        rollout.converge()
+        point_stable_at(self.rollout(model, published, "setup"))
         return published
 
     def factor(self, model: str, label: str) -> float | None:
@@ -184,6 +174,20 @@ class Stack:
             trust_env=False,
         )
         return reply.json()["predictions"][0][0] if reply.is_success else None
+
+
+def point_stable_at(rollout: Rollout) -> None:
+    """Makes a version stable that nothing was asked of."""
+    current = rollout.channel("stable")
+    move_channel(
+        rollout.store,
+        rollout.model,
+        "stable",
+        version=rollout.version,
+        digest=rollout.parameters.digest,
+        expected_generation=current.generation if current else 0,
+    )
+    rollout.converge()
 
 
 @contextmanager

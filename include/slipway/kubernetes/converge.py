@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.kubernetes.changes import Wait
 from slipway.kubernetes.goal import next_change
+from slipway.kubernetes.waiting import AWAITED, Awaited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,7 @@ def converge(
     sizes: Sizes,
     *,
     within_seconds: float,
+    patience_seconds: float | None = None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Order:
     """Look, make the next safe change, look again, until the goal is reached.
@@ -38,6 +41,7 @@ def converge(
         ordered: Reads the channels.
         sizes: How many pods.
         within_seconds: Time limit.
+        patience_seconds: How long to wait for pods here; None: to the end.
         say: Told of every change, and of what is waited for.
 
     Returns:
@@ -46,9 +50,12 @@ def converge(
     Raises:
         TerminalError: A version cannot become available, and why; somebody else owns what would
             have to be changed; or a newer rollout has taken over.
-        TransientError: The API server did not answer, or the cluster did not follow in time.
+        TransientError: The API server did not answer, or the cluster did not follow in time; or
+            pods are left to be waited for elsewhere, see `slipway.kubernetes.waiting`.
     """
-    deadline = time.monotonic() + within_seconds
+    began = time.monotonic()
+    deadline = began + within_seconds
+    patience = math.inf if patience_seconds is None else began + patience_seconds
     told = _Told(say)
     while True:
         late = time.monotonic() > deadline
@@ -61,6 +68,8 @@ def converge(
             told.once(_described(change))
             if isinstance(change, Wait):
                 _refuse_hopeless(fleets, change, observed)
+                if patience < time.monotonic() < deadline and change.version is not None:
+                    raise _awaited(fleets, change.version, deadline)
             elif ordered() == order:
                 fleets.make(change, order, observed)
                 if not late:
@@ -69,7 +78,7 @@ def converge(
                 raise _too_late(fleets, change, observed, within_seconds)
         except TransientError as error:
             # Of an object that changed meanwhile, or an API server that restarts: look again.
-            if late:
+            if late or AWAITED in error.details:
                 raise
             told.once(error.message)
         time.sleep(_POLL_SECONDS)
@@ -100,6 +109,13 @@ def _refuse_hopeless(fleets: Fleets, waiting: Wait, observed: Observed) -> None:
     trouble = fleets.trouble(waiting.version, observed)
     if trouble is not None and trouble.hopeless:
         raise trouble.error(f"version {waiting.version} of {fleets.model}")
+
+
+def _awaited(fleets: Fleets, version: int, deadline: float) -> TransientError:
+    until = time.time() + deadline - time.monotonic()
+    return Awaited(
+        namespace=fleets.namespace, model=fleets.model, version=version, until=until
+    ).error()
 
 
 def _too_late(

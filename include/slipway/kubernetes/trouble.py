@@ -14,7 +14,6 @@ from slipway.kubernetes.diagnosis import (
     worst,
 )
 from slipway.kubernetes.objects import is_ready, lives, version_of
-from slipway.rollout.server import ModelServer
 from slipway.serving.serve_config.plan import REST_PORT
 
 if TYPE_CHECKING:
@@ -49,6 +48,9 @@ def version_trouble(
         return cluster.pod_logs(namespace, pod, container, previous=previous)
 
     def load_failure(pod: str) -> str:
+        # DAGs are parsed with this module; only whoever looks needs an HTTP client.
+        from slipway.rollout.server import ModelServer
+
         endpoint = cluster.http(namespace, f"pods/{pod}", REST_PORT)
         with ModelServer(endpoint) as server, suppress(TransientError):
             return server.look(model).failures.get(version, "")

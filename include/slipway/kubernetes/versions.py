@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from slipway.kubernetes import names
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from slipway.spec.rollout import RolloutSpec
 
 
+_LAST_SECONDS = 15.0
+
+
 class VersionServers(ClusterServers):
     """One model on one cluster, a Deployment a version."""
 
@@ -31,11 +35,13 @@ class VersionServers(ClusterServers):
 
     def converge(self, share: float | None = None) -> Serving:
         """Bring the cluster to where the channels point; see `slipway.kubernetes.converge`."""
+        within_seconds, patience_seconds = self._limits()
         order = converge(
             Fleets(self.cluster, self.spec),
             lambda: self._order(share),
             sizes_of(self.kubernetes, self.spec.rollout),
-            within_seconds=self.kubernetes.available_within_seconds,
+            within_seconds=within_seconds,
+            patience_seconds=patience_seconds,
             say=self.rollout.say,
         )
         goal = order.goal
@@ -53,6 +59,17 @@ class VersionServers(ClusterServers):
     def predict_path(self, label: str) -> str:  # noqa: ARG002  # its pods have no labels
         """By version."""
         return f"/v1/models/{self.rollout.model}/versions/{self.rollout.version}:predict"
+
+    def _limits(self) -> tuple[float, float | None]:
+        """Seconds until it is too late, and until the pods are left to be waited for elsewhere."""
+        within = float(self.kubernetes.available_within_seconds)
+        parameters = self.rollout.parameters
+        patience, until = parameters.patience_seconds, parameters.wait_until
+        if patience is None or until is None:
+            return within, patience
+        left = min(within, until - time.time())
+        # What may come after the pods, or what is to be said of them, takes a moment too.
+        return (left, patience) if left > patience else (max(left, _LAST_SECONDS), None)
 
     def _order(self, share: float | None) -> Order:
         rollout = self.rollout

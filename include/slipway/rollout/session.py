@@ -55,6 +55,10 @@ class RolloutParameters(BaseModel):
         decision: What the health gate decided, for promote and rollback.
         reason: Why somebody rolls back, in words.
         approved: Digest of what a person approved; None if nobody was asked.
+        patience_seconds: How long a step waits for a version's pods itself, before it leaves that
+            to whoever started it; None: to the end. See `slipway.kubernetes.waiting`.
+        wait_until: When waiting ends, Unix time in seconds, if an earlier process of the same step
+            began it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -66,6 +70,8 @@ class RolloutParameters(BaseModel):
     decision: Decision | None = None
     reason: str = ""
     approved: str | None = None
+    patience_seconds: float | None = None
+    wait_until: float | None = None
 
 
 @dataclass(frozen=True)

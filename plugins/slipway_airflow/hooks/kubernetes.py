@@ -41,15 +41,27 @@ def kubernetes_environment(connection_id: str, folder: Path) -> dict[str, str]:
     try:
         connection = BaseHook.get_connection(connection_id)
     except AirflowNotFoundException:
-        if os.environ.get(KUBECONFIG) or os.environ.get(_IN_CLUSTER):
-            return {}
-        raise TerminalError(
-            f"there is no Airflow connection {connection_id} for the Kubernetes cluster",
-            hint=f"add it, for example as AIRFLOW_CONN_{connection_id.upper()}, or set "
-            f"{KUBECONFIG}",
-            subject=connection_id,
-        ) from None
+        return _of_worker(connection_id)
     return _environment(connection, folder)
+
+
+async def async_kubernetes_environment(connection_id: str, folder: Path) -> dict[str, str]:
+    """As `kubernetes_environment`, for the triggerer's event loop."""
+    try:
+        connection = await BaseHook.aget_connection(connection_id)
+    except AirflowNotFoundException:
+        return _of_worker(connection_id)
+    return _environment(connection, folder)
+
+
+def _of_worker(connection_id: str) -> dict[str, str]:
+    if os.environ.get(KUBECONFIG) or os.environ.get(_IN_CLUSTER):
+        return {}
+    raise TerminalError(
+        f"there is no Airflow connection {connection_id} for the Kubernetes cluster",
+        hint=f"add it, for example as AIRFLOW_CONN_{connection_id.upper()}, or set {KUBECONFIG}",
+        subject=connection_id,
+    )
 
 
 def _environment(connection: Connection, folder: Path) -> dict[str, str]:

@@ -96,6 +96,14 @@ class StepOperator(BaseOperator):
         Raises:
             SlipwayError: the step's failure; `failures.RETRY_POLICY` decides what follows.
         """
+        return self._perform(context)
+
+    def on_kill(self) -> None:
+        """End the step and everything that it started."""
+        if self._runtime is not None:
+            self._runtime.stop()
+
+    def _perform(self, context: Context) -> dict[str, Any]:
         try:
             self.result = result = self._run(context)
         except SlipwayError as error:
@@ -104,11 +112,6 @@ class StepOperator(BaseOperator):
             raise
         self._after(context, result)
         return result.model_dump(mode="json")
-
-    def on_kill(self) -> None:
-        """End the step and everything that it started."""
-        if self._runtime is not None:
-            self._runtime.stop()
 
     def _run(self, context: Context) -> StepResult:
         request = self._request(context)

@@ -213,7 +213,7 @@ def _version(context: Context) -> int:
 def _since(context: Context, after: str) -> float | None:
     """When the canary got the share under which it is judged; None while it has none."""
     left = context["ti"].xcom_pull(task_ids=after)
-    since = left["details"].get("since") if left else None
+    since = (left or {}).get("details", {}).get("since")
     return None if since is None else float(since)
 
 

@@ -15,7 +15,6 @@ from slipway.kubernetes.client import Cluster as Api
 from slipway.rollout.run import RolloutReport, roll_out
 from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
 from slipway.rollout.target import Target
-from slipway.serving.channels import move_channel
 from slipway.serving.publish import publish
 from slipway.spec.model import ModelSpec
 from slipway.spec.rollout import RolloutSpec, ServeSpec
@@ -25,7 +24,7 @@ from support.fake_gcs import fake_gcs
 from support.kubernetes.forward import forwarded
 from support.kubernetes.load import SteadyLoad
 from support.kubernetes.pod_prometheus import PodPrometheus
-from support.rollouts import golden, in_own_process
+from support.rollouts import golden, in_own_process, point_stable_at
 from support.seaweed import seaweed
 
 if TYPE_CHECKING:
@@ -198,17 +197,7 @@ class ClusterStack:
     def make_stable(self, model: str, kind: str, factor: float, config: RolloutConfig) -> Published:
         """Publishes a version and makes it stable without further ado."""
         published = self.publish(model, kind, answers_as=factor)
-        rollout = self.rollout(model, published, config, "setup")
-        current = rollout.channel("stable")
-        move_channel(
-            self.store,
-            model,
-            "stable",
-            version=published.version,
-            digest=published.digest,
-            expected_generation=current.generation if current else 0,
-        )
-        rollout.converge()
+        point_stable_at(self.rollout(model, published, config, "setup"))
         return published
 
     def load(self, namespace: str, model: str) -> SteadyLoad:
