@@ -57,6 +57,9 @@ _QUANTIZER = (*_LITERT, "ai-edge-quantizer")
 STEPS: dict[str, StepEntry] = {
     "adopt": StepEntry("slipway.steps.adopt", cached=False),
     "benchmark": StepEntry("slipway.steps.benchmark", packages=_LITERT, shared=_EVALUATION),
+    "cast": StepEntry(
+        "slipway.steps.cast", "CastConfig", True, "saved_model", "saved_model", packages=_TF
+    ),
     "check": StepEntry("slipway.steps.check", cached=False),
     "deploy": StepEntry("slipway.steps.deploy", cached=False),
     "distill": StepEntry(
