@@ -31,13 +31,14 @@ class ArtifactRef(Contract):
 
     Attributes:
         kind: What the folder holds: "keras" (saved_model/, weights.npz and architecture.json),
-            "saved_model" (saved_model/), "tflite" (tflite/model.tflite) or "report".
+            "saved_model" (saved_model/), "tflite" (tflite/model.tflite), "onnx"
+            (onnx/model.onnx) or "report".
         digest: sha256 over the folder, as `slipway.content.tree_digest` computes it.
         uri: Absolute path of the folder.
         size_bytes: Bytes of the part that a server loads.
     """
 
-    kind: Literal["keras", "saved_model", "tflite", "report"]
+    kind: Literal["keras", "saved_model", "tflite", "onnx", "report"]
     digest: str
     uri: str
     size_bytes: int
@@ -50,7 +51,7 @@ class ArtifactRef(Contract):
     @property
     def servable(self) -> Path:
         """The folder with exactly what a model server loads."""
-        return self.path / ("tflite" if self.kind == "tflite" else "saved_model")
+        return self.path / (self.kind if self.kind in {"tflite", "onnx"} else "saved_model")
 
 
 class StepRequest(Contract):

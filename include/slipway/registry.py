@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from slipway.spec.base import StepConfig
 
-Artifact = Literal["keras", "saved_model", "tflite"]
+Artifact = Literal["keras", "saved_model", "tflite", "onnx"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,12 @@ _EVALUATION = ("modelling", "evaluation", "serving/server")
 _TF = ("tensorflow", "tf-keras")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 _LITERT = ("tensorflow", "ai-edge-litert")
+_ONNX = ("tensorflow", "tf2onnx", "onnx", "onnxslim", "onnxruntime")
+_RUNTIMES = (*_LITERT, "onnxruntime")
 
 STEPS: dict[str, StepEntry] = {
     "adopt": StepEntry("slipway.steps.adopt", cached=False),
-    "benchmark": StepEntry("slipway.steps.benchmark", packages=_LITERT, shared=_EVALUATION),
+    "benchmark": StepEntry("slipway.steps.benchmark", packages=_RUNTIMES, shared=_EVALUATION),
     "check": StepEntry("slipway.steps.check", cached=False),
     "deploy": StepEntry("slipway.steps.deploy", cached=False),
     "distill": StepEntry(
@@ -60,6 +62,9 @@ STEPS: dict[str, StepEntry] = {
     ),
     "gc": StepEntry("slipway.steps.gc", cached=False),
     "import": StepEntry("slipway.steps.import_saved_model", produces="saved_model", packages=_TF),
+    "onnx": StepEntry(
+        "slipway.steps.onnx", "OnnxConfig", True, "saved_model", "onnx", packages=_ONNX
+    ),
     "preflight": StepEntry("slipway.steps.preflight", cached=False),
     "probe": StepEntry("slipway.steps.probe", cached=False),
     "promote": StepEntry("slipway.steps.promote", cached=False),
@@ -77,7 +82,7 @@ STEPS: dict[str, StepEntry] = {
         "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_LITERT
     ),
     "train": StepEntry("slipway.steps.train", "TrainConfig", produces="keras", packages=_TF),
-    "validate": StepEntry("slipway.steps.validate", packages=_LITERT, shared=_EVALUATION),
+    "validate": StepEntry("slipway.steps.validate", packages=_RUNTIMES, shared=_EVALUATION),
 }
 
 BUILD_STEPS: tuple[str, ...] = tuple(

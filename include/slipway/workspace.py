@@ -25,7 +25,7 @@ from slipway.contracts import ArtifactRef, StepResult
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Kind = Literal["keras", "saved_model", "tflite", "report"]
+Kind = Literal["keras", "saved_model", "tflite", "onnx", "report"]
 
 
 def default_workspace() -> Path:

@@ -114,7 +114,7 @@ class ModelSpec(SpecModel):
         return chain_problems(self.variants, trained=self.saved_model is None)
 
     def artifact_kind(self, variant: str) -> str:
-        """Kind of a variant's artifact: keras, saved_model or tflite."""
+        """Kind of a variant's artifact: keras, saved_model, tflite or onnx."""
         if variant == ORIGINAL:
             return "saved_model" if self.saved_model else "keras"
         return STEPS[self.variants[variant].technique].produces or "keras"
