@@ -52,10 +52,12 @@ _EVALUATION = ("modelling", "evaluation", "serving/server")
 _TF = ("tensorflow", "tf-keras")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 _LITERT = ("tensorflow", "ai-edge-litert")
+_ONNX = ("tensorflow", "tf2onnx", "onnx", "onnxslim", "onnxruntime")
+_RUNTIMES = (*_LITERT, "onnxruntime")
 
 STEPS: dict[str, StepEntry] = {
     "adopt": StepEntry("slipway.steps.adopt", cached=False),
-    "benchmark": StepEntry("slipway.steps.benchmark", packages=_LITERT, shared=_EVALUATION),
+    "benchmark": StepEntry("slipway.steps.benchmark", packages=_RUNTIMES, shared=_EVALUATION),
     "check": StepEntry("slipway.steps.check", cached=False),
     "deploy": StepEntry("slipway.steps.deploy", cached=False),
     "distill": StepEntry(
@@ -63,6 +65,9 @@ STEPS: dict[str, StepEntry] = {
     ),
     "gc": StepEntry("slipway.steps.gc", cached=False),
     "import": StepEntry("slipway.steps.import_saved_model", produces="saved_model", packages=_TF),
+    "onnx": StepEntry(
+        "slipway.steps.onnx", "OnnxConfig", True, "saved_model", "onnx", packages=_ONNX
+    ),
     "preflight": StepEntry("slipway.steps.preflight", cached=False),
     "probe": StepEntry("slipway.steps.probe", cached=False),
     "promote": StepEntry("slipway.steps.promote", cached=False),
@@ -83,7 +88,7 @@ STEPS: dict[str, StepEntry] = {
         "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_LITERT
     ),
     "train": StepEntry("slipway.steps.train", "TrainConfig", produces="keras", packages=_TF),
-    "validate": StepEntry("slipway.steps.validate", packages=_LITERT, shared=_EVALUATION),
+    "validate": StepEntry("slipway.steps.validate", packages=_RUNTIMES, shared=_EVALUATION),
 }
 
 BUILD_STEPS: tuple[str, ...] = tuple(

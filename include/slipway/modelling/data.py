@@ -28,8 +28,26 @@ def load_split(definition: Definition, split: Split, inputs: Mapping[str, Any]) 
     Raises:
         TerminalError: naming the input, what it is and what the signature wants.
     """
-    examples = definition.load_data(split)
     place = f"load_data({split!r}) in {definition.file.name}"
+    return fit(definition, definition.load_data(split), place, inputs)
+
+
+def fit(
+    definition: Definition, examples: Examples, place: str, inputs: Mapping[str, Any]
+) -> Examples:
+    """Examples whose inputs have the names, shapes and dtypes of a signature.
+
+    Args:
+        definition: What gave them.
+        examples: What it gave.
+        place: The function that did, for messages.
+        inputs: As for `load_split`.
+
+    Raises:
+        TerminalError: as `load_split`, or if they are no Examples.
+    """
+    if not isinstance(examples, Examples):
+        raise _unfit(f"{place} returned {type(examples).__name__}, not Examples", definition)
     missing = [name for name in inputs if name not in examples.inputs]
     extra = [name for name in examples.inputs if name not in inputs]
     if missing or extra:

@@ -44,6 +44,16 @@ class PublishSpec(SpecModel):
         return given
 
 
+ModelServer = Literal["tensorflow_serving", "triton"]
+
+# What each can load. Triton reads SavedModels too, by a backend that its newer images lack; it is
+# named here for what is made for it.
+SERVED_KINDS: dict[ModelServer, frozenset[str]] = {
+    "tensorflow_serving": frozenset({"keras", "saved_model", "tflite"}),
+    "triton": frozenset({"onnx", "tensorrt"}),
+}
+
+
 class ServeSpec(SpecModel):
     """The model server that follows the bucket."""
 
@@ -51,6 +61,9 @@ class ServeSpec(SpecModel):
         "model_server_default",
         description="Airflow connection: host and port of the REST API; its extra field "
         "model_config_file names the server's model config file.",
+    )
+    server: ModelServer = Field(
+        "tensorflow_serving", description="The model server that serves the model."
     )
     prefer_tflite_model: bool = Field(
         False,

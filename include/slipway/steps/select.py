@@ -17,6 +17,7 @@ from slipway.report.content import REPORT_HTML, REPORT_JSON, Report, ReportedVar
 from slipway.report.page import render
 from slipway.spec.base import SpecModel, StepConfig
 from slipway.spec.gates import Gates, Objective
+from slipway.spec.rollout import SERVED_KINDS, ModelServer
 from slipway.spec.variants import ORIGINAL
 from slipway.steps.base import StepOutput
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from slipway.contracts import StepOutcome, StepResult
+    from slipway.contracts import ArtifactRef, StepOutcome, StepResult
     from slipway.evaluation.verdicts import Judgement
     from slipway.steps.base import StepContext
 
@@ -45,6 +46,9 @@ class SelectConfig(StepConfig):
     gates: Gates = Field(description="The limits.")
     objective: Objective = Field(description="How the winner is chosen.")
     prefer_tflite_model: bool = Field(description="Whether the server can serve TFLite.")
+    server: ModelServer = Field(
+        "tensorflow_serving", description="The model server that serves the winner."
+    )
     variants: dict[str, Contender] = Field(min_length=1, description="All variants by name.")
 
 
@@ -57,7 +61,7 @@ def run(context: StepContext) -> StepOutput:
     """
     config = context.config(SelectConfig)
     found = _benchmark(context)
-    variants = [_facts(context, name, config.variants[name], found) for name in config.variants]
+    variants = [_facts(context, config, name, found) for name in config.variants]
     judged = judge_all(
         variants,
         ORIGINAL,
@@ -121,8 +125,9 @@ def _benchmark(context: StepContext) -> Benchmark | None:
 
 
 def _facts(
-    context: StepContext, name: str, contender: Contender, found: Benchmark | None
+    context: StepContext, config: SelectConfig, name: str, found: Benchmark | None
 ) -> VariantFacts:
+    contender = config.variants[name]
     results = context.request.results
     made = results.get(contender.made_by)
     validated = results.get(f"{name}.validate")
@@ -132,10 +137,17 @@ def _facts(
         name=name,
         required=contender.required,
         tflite=artifact is not None and artifact.kind == "tflite",
+        unservable=_unservable(artifact, config.server),
         failure=failure,
         evaluation=None if failure or validated is None else _evaluation(validated.unwrap()),
         measurement=found.variants.get(name) if found else None,
     )
+
+
+def _unservable(artifact: ArtifactRef | None, server: ModelServer) -> str | None:
+    if artifact is None or artifact.kind in SERVED_KINDS[server]:
+        return None
+    return f"{artifact.kind} is not served by {server}"
 
 
 def _failure(task_id: str, outcome: StepOutcome | None) -> str | None:
