@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from slipway.spec.base import SpecModel
+from slipway.spec.base import Name, SpecModel
 from slipway.spec.health import HealthPolicy
 from slipway.spec.kubernetes import DnsLabel, KubernetesSpec
 
@@ -64,6 +64,23 @@ class ServeSpec(SpecModel):
     )
     server: ModelServer = Field(
         "tensorflow_serving", description="The model server that serves the model."
+    )
+    compute_capability: str | None = Field(
+        None,
+        pattern=r"^[0-9]+\.[0-9]+$",
+        description="Compute capability of the servers' GPUs, such as 9.0: a version with engines "
+        "for another is not rolled out.",
+    )
+    tensorrt: str | None = Field(
+        None,
+        pattern=r"^[0-9]+(\.[0-9]+)*$",
+        description="Release of TensorRT in the server, such as 10.16.1: a version with engines "
+        "of another is not rolled out; null: not checked.",
+    )
+    fallback: Name | None = Field(
+        None,
+        description="Variant that is published before a winner with TensorRT engines, and rolled "
+        "out in its place where the engines do not fit.",
     )
     prefer_tflite_model: bool = Field(
         False,

@@ -49,6 +49,9 @@ class SelectConfig(StepConfig):
     server: ModelServer = Field(
         "tensorflow_serving", description="The model server that serves the winner."
     )
+    fallback: str | None = Field(
+        None, description="Variant that serves where a winner's TensorRT engines cannot."
+    )
     variants: dict[str, Contender] = Field(min_length=1, description="All variants by name.")
 
 
@@ -240,24 +243,42 @@ def _made(context: StepContext, contender: Contender) -> dict[str, Any]:
 
 
 def _winner(context: StepContext, config: SelectConfig, report: Report) -> dict[str, Any]:
-    """What publishing has to know of the winner."""
+    """What publishing has to know of the winner, and of the variant that serves in its place."""
     won = next(variant for variant in report.variants if variant.winner)
+    found = _publishable(context, config, won)
+    if found["engine"] is None or config.fallback is None:
+        return found
+    other = next(variant for variant in report.variants if variant.name == config.fallback)
+    if other.judgement.verdict != "passed":
+        context.say(f"{other.name} did not pass, so the engines of {won.name} have no fallback")
+        return found
+    return {**found, "fallback": _publishable(context, config, other)}
+
+
+def _publishable(
+    context: StepContext, config: SelectConfig, variant: ReportedVariant
+) -> dict[str, Any]:
     results = context.request.results
-    validated = results[f"{won.name}.validate"].unwrap()
+    validated = results[f"{variant.name}.validate"].unwrap()
     golden = _validated_file(validated, GOLDEN_FILE)
-    artifact = results[config.variants[won.name].made_by].unwrap().artifact
+    made = results[config.variants[variant.name].made_by].unwrap()
     metrics = dict(validated.metrics)
-    if won.measurement:
-        times = won.measurement.single_thread
+    if variant.measurement:
+        times = variant.measurement.single_thread
         metrics["latency_p50_ms"] = times.p50_ms
         if times.p99_ms is not None:
             metrics["latency_p99_ms"] = times.p99_ms
+    evaluation = _evaluation(validated)
     return {
-        "winner": won.name,
-        "winner_artifact": artifact.model_dump(mode="json") if artifact else None,
+        "winner": variant.name,
+        "winner_artifact": made.artifact.model_dump(mode="json") if made.artifact else None,
         "golden": {"uri": str(golden), "digest": file_digest(golden)},
         "metrics": metrics,
-        "chain": list(won.chain),
+        "chain": list(variant.chain),
+        "inputs": {name: each.model_dump() for name, each in evaluation.inputs.items()},
+        "outputs": {name: each.model_dump() for name, each in evaluation.outputs.items()},
+        "max_batch_size": made.details.get("max_batch_size"),
+        "engine": made.details.get("engine"),
     }
 
 
