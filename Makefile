@@ -11,7 +11,7 @@ CLUSTER_PACKAGES := containerd runc containernetworking-plugins iproute2 iptable
 # Every step is a process of its own: without bytecode each compiles TensorFlow anew, for 5 seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install system demo down test test-crash test-e2e test-kubernetes lint format bench generate kubernetes-schemas requirements clean
+.PHONY: help install system demo down test test-crash test-e2e test-kubernetes lint format bench generate kubernetes-schemas tensorrt-signatures requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ bench: install ## Measure against peers and limits, in pairs
 
 generate: install ## Write the generated files again: JSON Schema and spec reference
 	@$(PYTHON) -m slipway.local.generate
+
+tensorrt-signatures: install ## Record again what TensorRT's and TF-TRT's packages can be called with; needs a C compiler
+	@$(PYTHON) tests/support/tensorrt_signatures/record.py
 
 kubernetes-schemas: install ## Take the manifests' schemas out of Kubernetes' newest patch releases again; needs go
 	@PYTHONPATH=tests $(PYTHON) -m support.kubernetes_schemas.reduce

@@ -53,10 +53,12 @@ _TF = ("tensorflow", "tf-keras")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 _LITERT = ("tensorflow", "ai-edge-litert")
 _QUANTIZER = (*_LITERT, "ai-edge-quantizer")
+_ONNX = ("tensorflow", "tf2onnx", "onnx", "onnxslim", "onnxruntime")
+_RUNTIMES = (*_LITERT, "onnxruntime")
 
 STEPS: dict[str, StepEntry] = {
     "adopt": StepEntry("slipway.steps.adopt", cached=False),
-    "benchmark": StepEntry("slipway.steps.benchmark", packages=_LITERT, shared=_EVALUATION),
+    "benchmark": StepEntry("slipway.steps.benchmark", packages=_RUNTIMES, shared=_EVALUATION),
     "cast": StepEntry(
         "slipway.steps.cast", "CastConfig", True, "saved_model", "saved_model", packages=_TF
     ),
@@ -67,6 +69,9 @@ STEPS: dict[str, StepEntry] = {
     ),
     "gc": StepEntry("slipway.steps.gc", cached=False),
     "import": StepEntry("slipway.steps.import_saved_model", produces="saved_model", packages=_TF),
+    "onnx": StepEntry(
+        "slipway.steps.onnx", "OnnxConfig", True, "saved_model", "onnx", packages=_ONNX
+    ),
     "preflight": StepEntry("slipway.steps.preflight", cached=False),
     "probe": StepEntry("slipway.steps.probe", cached=False),
     "promote": StepEntry("slipway.steps.promote", cached=False),
@@ -87,7 +92,7 @@ STEPS: dict[str, StepEntry] = {
         "slipway.steps.tflite", "TFLiteConfig", True, "saved_model", "tflite", packages=_QUANTIZER
     ),
     "train": StepEntry("slipway.steps.train", "TrainConfig", produces="keras", packages=_TF),
-    "validate": StepEntry("slipway.steps.validate", packages=_LITERT, shared=_EVALUATION),
+    "validate": StepEntry("slipway.steps.validate", packages=_RUNTIMES, shared=_EVALUATION),
 }
 
 BUILD_STEPS: tuple[str, ...] = tuple(

@@ -97,9 +97,9 @@ def main(folder: str) -> None:
 
 
 def _result(request: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    made = request["step"] in {"train", "import", "prune", "distill", "quantize", "tflite"}
+    made = request["step"] in {"train", "import", "prune", "distill", "quantize", "tflite", "onnx"}
     artifact = {
-        "kind": "tflite" if request["step"] == "tflite" else "keras",
+        "kind": request["step"] if request["step"] in {"tflite", "onnx"} else "keras",
         "digest": f"sha256:{request['variant']}",
         "uri": request["workspace"],
         "size_bytes": 1,

@@ -23,6 +23,7 @@ FILES = {
     "keras": {"saved_model", "weights.npz", "architecture.json"},
     "saved_model": {"saved_model"},
     "tflite": {"tflite"},
+    "onnx": {"onnx"},
 }
 
 

@@ -42,14 +42,14 @@ class Job(Contract):
     Attributes:
         variant: Its name; its inputs are in <variant>.npz, encoded, `batch` examples.
         servable: The folder that a server loads.
-        tflite: Whether that is a TFLite model.
+        kind: Kind of the artifact, as `ArtifactRef` has it.
         signature: The signature to run.
         batch: Examples of a batch for the throughput.
     """
 
     variant: str
     servable: str
-    tflite: bool
+    kind: str
     signature: str
     batch: int
 
@@ -148,7 +148,7 @@ def peak_memory(folder: Path, job: Job) -> int | None:
     call, and the largest rise counts. None where the kernel does not tell.
     """
     _import_backends()
-    if not job.tflite:
+    if job.kind not in {"tflite", "onnx"}:
         _start_tensorflow()
     before = own_bytes(job.servable)
     runner = open_served(job, threads=1)
@@ -205,14 +205,23 @@ class _Served:
 
 
 def open_served(job: Job, threads: int) -> Runner:
-    """A variant as Slipway's model server loads it, without the network."""
+    """A variant as Slipway's model server loads it, without the network; ONNX by onnxruntime."""
     from slipway.evaluation.runner import Runner
+
+    if job.kind == "onnx":
+        from slipway.evaluation.signatures import OnnxSignature
+        from slipway.modelling.onnx_graph import MODEL_FILE
+        from slipway.modelling.onnx_session import OnnxSession
+
+        session = OnnxSession(Path(job.servable, MODEL_FILE), threads=threads)
+        return Runner(job.variant, OnnxSignature(session))
+
     from slipway.serving.server.flags import ServerFlags
     from slipway.serving.server.loaders import Loader
     from slipway.serving.server.metrics import Metrics
 
     flags = ServerFlags(
-        prefer_tflite_model=job.tflite,
+        prefer_tflite_model=job.kind == "tflite",
         enable_model_warmup=False,
         tensorflow_intra_op_parallelism=threads,
         tensorflow_inter_op_parallelism=threads,
@@ -276,9 +285,10 @@ def main() -> None:
     _die_with_parent()
     # Imported, not started: the children inherit the code and set up the threads themselves.
     import ai_edge_litert.interpreter
+    import onnxruntime
     import tensorflow as tf
 
-    del ai_edge_litert
+    del ai_edge_litert, onnxruntime
     tf.get_logger().setLevel("ERROR")
     folder = Path(sys.argv[1])
     measure(folder).write(folder / "results.json")

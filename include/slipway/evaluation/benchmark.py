@@ -38,8 +38,8 @@ def measure_variants(
 
     Every variant runs as Slipway's model server runs it, without the network: a SavedModel in a
     session with its feeds and fetches fixed beforehand, a TFLite model in an interpreter that is
-    kept. Both are given NumPy arrays and give NumPy arrays. The variants take turns in a shuffled
-    order, a few calls each.
+    kept, an ONNX model in a session of onnxruntime. All are given NumPy arrays and give NumPy
+    arrays. The variants take turns in a shuffled order, a few calls each.
 
     Args:
         variants: Artifacts by name.
@@ -95,13 +95,13 @@ def _prepare(
 ) -> Job:
     """Write a variant's inputs for the measuring process.
 
-    Only TFLite is loaded here: its inputs may have to be quantized, a SavedModel's only cast.
+    A SavedModel is not loaded here: its inputs are only cast, others' may be quantized or fixed.
     """
     import numpy as np
 
     batch = BATCH
     arrays: dict[str, Any] = {name: np.asarray(values) for name, values in inputs.items()}
-    if artifact.kind == "tflite":
+    if artifact.kind in {"tflite", "onnx"}:
         runner = open_runner(artifact, signature, variant)
         batch = runner.batch or BATCH
         arrays = runner.encode(arrays)
@@ -112,7 +112,7 @@ def _prepare(
     return Job(
         variant=variant,
         servable=str(artifact.servable),
-        tflite=artifact.kind == "tflite",
+        kind=artifact.kind,
         signature=signature,
         batch=batch,
     )

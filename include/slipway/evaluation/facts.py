@@ -72,11 +72,13 @@ class ServerFacts(Contract):
         largest_difference: From the variant's own answers, over all numbers; None if it did not
             load or answered something else than numbers of the same shape.
         problems: One line each: it did not load, refused a request or answered something else.
+        answered_by: What was asked: the model server, or the runtime that stands in for one.
     """
 
     requests: int
     largest_difference: float | None
     problems: tuple[str, ...] = ()
+    answered_by: str = "model server"
 
 
 class Evaluation(Contract):

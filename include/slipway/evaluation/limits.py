@@ -63,6 +63,7 @@ class VariantFacts:
         name: The variant.
         required: Whether the build fails without it.
         tflite: Whether it is a TFLite model.
+        unservable: Why the spec's model server cannot serve it, in one clause; None if it can.
         failure: The step that failed and how, in one line; None if none did.
         evaluation: Its validation; None if that is missing.
         measurement: Its benchmark; None if that is missing.
@@ -72,6 +73,7 @@ class VariantFacts:
     name: str
     required: bool = False
     tflite: bool = False
+    unservable: str | None = None
     failure: str | None = None
     evaluation: Evaluation | None = None
     measurement: Measurement | None = None

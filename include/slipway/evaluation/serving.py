@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.errors import TerminalError
 from slipway.evaluation.facts import ServerFacts
 from slipway.evaluation.golden import Golden, GoldenRequest, largest_difference
+from slipway.evaluation.replay import replay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,9 +75,14 @@ def rows(arrays: Mapping[str, np.ndarray]) -> list[Any]:
 def ask_server(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
     """Load a variant in Slipway's model server, in this process, and ask the golden requests.
 
+    What that server does not serve, as TensorFlow Serving does not, onnxruntime answers.
+
     Never raises for what the variant does wrong: that is in `problems`.
     """
     import httpx
+
+    if artifact.kind == "onnx":
+        return replay(artifact, golden)
 
     from slipway.serving.server.app import Server
     from slipway.serving.server.flags import ServerFlags

@@ -1,4 +1,4 @@
-"""Load a signature of a SavedModel or TFLite model, and the arithmetic of its integers."""
+"""Load a signature of a SavedModel, TFLite or ONNX model, and the arithmetic of its integers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from slipway.contracts import ArtifactRef
+    from slipway.modelling.onnx_session import OnnxSession
 
     Arrays = Mapping[str, np.ndarray]
 
@@ -35,7 +36,7 @@ def load_signature(artifact: ArtifactRef, name: str, variant: str) -> Signature:
         TerminalError: there is none of this name.
         Exception: whatever the runtime says of a damaged file or a missing operator.
     """
-    load = _load_tflite if artifact.kind == "tflite" else _load_saved_model
+    load = {"tflite": _load_tflite, "onnx": _load_onnx}.get(artifact.kind, _load_saved_model)
     return load(artifact, name, variant)
 
 
@@ -93,6 +94,19 @@ class _TFLite:
         return outputs
 
 
+class OnnxSignature:
+    """An ONNX model; see `Signature`.
+
+    Args:
+        session: The model in memory.
+    """
+
+    def __init__(self, session: OnnxSession) -> None:
+        self.call = session.run
+        self.inputs = _onnx_facts(session.inputs)
+        self.outputs = _onnx_facts(session.outputs)
+
+
 def _load_saved_model(artifact: ArtifactRef, signature: str, variant: str) -> Signature:
     import tensorflow as tf
 
@@ -108,6 +122,19 @@ def _load_tflite(artifact: ArtifactRef, signature: str, variant: str) -> Signatu
     interpreter.allocate_tensors()
     _require_signature(signature, interpreter.get_signature_list(), variant)
     return _TFLite(interpreter, interpreter.get_signature_runner(signature))
+
+
+def _load_onnx(artifact: ArtifactRef, signature: str, variant: str) -> Signature:
+    from slipway.modelling.onnx_graph import MODEL_FILE
+    from slipway.modelling.onnx_session import OnnxSession
+
+    session = OnnxSession(artifact.servable / MODEL_FILE)
+    _require_signature(signature, [session.signature] if session.signature else [], variant)
+    return OnnxSignature(session)
+
+
+def _onnx_facts(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, TensorFacts]:
+    return {name: TensorFacts(dtype=dtype, shape=shape) for name, (dtype, shape) in tensors.items()}
 
 
 def _require_signature(signature: str, known: Iterable[str], variant: str) -> None:

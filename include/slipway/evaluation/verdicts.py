@@ -118,6 +118,8 @@ def objective_figure(facts: VariantFacts, objective: Objective) -> float | None:
 def _not_eligible(facts: VariantFacts, objective: Objective, prefer_tflite: bool) -> str | None:
     if facts.evaluation is None:
         return "it was not validated"
+    if facts.unservable is not None:
+        return facts.unservable
     if facts.tflite and not prefer_tflite:
         return "a TFLite model is served only with serve.prefer_tflite_model"
     if facts.evaluation.other_interface is not None:

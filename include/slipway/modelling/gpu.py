@@ -71,7 +71,7 @@ def tensorflow_version() -> str | None:
 
 
 def hardware_facts() -> dict[str, str | None]:
-    """What an engine's content depends on beside its source: GPU, driver, TensorRT and TensorFlow."""
+    """What an engine depends on beside its source: GPU, driver, TensorRT and TensorFlow."""
     gpu, _ = find_gpu()
     return {
         "gpu": gpu.name if gpu else None,

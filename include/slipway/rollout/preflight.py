@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from slipway.content import bytes_digest
 from slipway.errors import TerminalError
 from slipway.evaluation.golden import Golden
+from slipway.rollout.hardware import fitting
 from slipway.serving.layout import Layout, resolve
 
 if TYPE_CHECKING:
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 def preflight(rollout: Rollout) -> dict[str, Any]:
     """Check that the version exists, is what was meant, and is not older than stable.
 
+    Where its TensorRT engines do not fit the servers, its fallback is what is rolled out.
+
     Returns:
-        Details: variant, size_bytes, stable_version and already_stable.
+        Details: version and digest of what is rolled out, instead_of (the version that was asked
+        for; None if it is the same), variant, size_bytes, stable_version and already_stable.
 
     Raises:
-        TerminalError: It does not exist, has another digest, has damaged golden requests, or is
-            older than stable; or the environment does not say where the servers are.
+        TerminalError: It does not exist, has another digest, has damaged golden requests, is
+            older than stable, or its engines fit the servers as little as any fallback; or the
+            environment does not say where the servers are.
     """
     manifest = resolve(rollout.store, rollout.model, rollout.version)
     if manifest.digest != rollout.parameters.digest:
@@ -35,10 +40,19 @@ def preflight(rollout: Rollout) -> dict[str, Any]:
             subject=Layout(rollout.model).manifest(rollout.version),
             details={"expected": rollout.parameters.digest, "found": manifest.digest},
         )
+    taken, why = fitting(rollout.store, manifest, rollout.config.serve)
+    if why:
+        rollout.say(f"version {taken.version} ({taken.variant}) is rolled out instead: {why}")
+        rollout = rollout.of_version(taken.version, taken.digest)
+    _refuse_other_server(rollout)
+    asked, manifest = manifest.version, taken
     stable = rollout.channel("stable")
     rollout.refuse_older_than("stable", stable)
     golden = read_golden(rollout, manifest)
     details = {
+        "version": manifest.version,
+        "digest": manifest.digest,
+        "instead_of": asked if why else None,
         "variant": manifest.variant,
         "size_bytes": manifest.size_bytes,
         "golden_requests": len(golden.requests) if golden else 0,
@@ -47,8 +61,18 @@ def preflight(rollout: Rollout) -> dict[str, Any]:
         "already_stable": rollout.holds(stable),
         "evidence": rollout.evidence.uri,
     }
-    rollout.evidence.add("preflight", digest=manifest.digest, **details)
+    rollout.evidence.add("preflight", **details)
     return details
+
+
+def _refuse_other_server(rollout: Rollout) -> None:
+    if rollout.config.serve.server == "triton":
+        raise TerminalError(
+            f"{rollout.name} is for Triton, which rollouts do not drive",
+            hint="nothing was changed; `slipway serve-config --server triton` writes the request "
+            "with which Triton loads what the channels point to",
+            subject="serve.server",
+        )
 
 
 def read_golden(rollout: Rollout, manifest: Manifest) -> Golden | None:

@@ -110,7 +110,9 @@ class _Run:
     shares: tuple[float, ...]
 
     def run(self) -> RolloutReport:
-        if self._patiently(preflight, self.rollout)["already_stable"]:
+        facts = self._patiently(preflight, self.rollout)
+        self.rollout = self.rollout.of_version(facts["version"], facts["digest"])
+        if facts["already_stable"]:
             self.rollout.say(f"{self.rollout.name} is stable already")
             self._patiently(deploy, self.rollout)
             return self._report(promoted=True, already_stable=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -111,6 +111,11 @@ class Rollout:
     def version(self) -> int:
         """The version to roll out."""
         return self.parameters.version
+
+    def of_version(self, version: int, digest: str) -> Rollout:
+        """This rollout, of another version."""
+        given = {"version": version, "digest": digest}
+        return replace(self, parameters=self.parameters.model_copy(update=given))
 
     @property
     def name(self) -> str:

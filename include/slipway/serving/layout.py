@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, V
 
 from slipway.content import FileEntry, bytes_digest
 from slipway.errors import TerminalError
+from slipway.serving.engine import Engine
 
 if TYPE_CHECKING:
     from slipway.storage import Store
@@ -18,7 +19,7 @@ MANIFEST_NAME = "slipway.json"
 BOOKKEEPING = "_slipway"
 SCHEMA_VERSION: Final = 1
 # What a model server takes for the sign of a complete folder, in the order of upload.
-SERVABLE_MARKERS = ("model.tflite", "saved_model.pb")
+SERVABLE_MARKERS = ("model.tflite", "saved_model.pb", "model.onnx", "model.plan")
 
 ChannelName = Literal["stable", "canary"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -69,6 +70,15 @@ class Layout:
     def rollout(self, version: int, rollout_id: str) -> str:
         """The evidence of one rollout."""
         return f"{self.rollouts(version)}/{rollout_id}.json"
+
+    @property
+    def config_pbtxt(self) -> str:
+        """How Triton serves the model, where its versions are Triton's."""
+        return f"{self.model}/config.pbtxt"
+
+    def triton(self, version: int) -> str:
+        """How Triton serves that version, whatever the others are."""
+        return f"{self.model}/{BOOKKEEPING}/triton/{version}.pbtxt"
 
     def edge(self, version: int) -> str:
         """The folder with a version's bundles for devices."""
@@ -122,6 +132,7 @@ class Manifest(_Published):
         metrics: The figures with which it passed, finite, units in their names.
         provenance: Where it came from.
         golden_digest: sha256 of the golden requests; None if there are none.
+        engine: What a version with TensorRT engines is bound to; None: it has none.
         created_at: When it was committed, with the time zone.
     """
 
@@ -134,6 +145,7 @@ class Manifest(_Published):
     metrics: dict[str, FiniteFloat] = Field(default_factory=dict)
     provenance: Provenance = Provenance()
     golden_digest: Digest | None = None
+    engine: Engine | None = None
     created_at: AwareDatetime
 
     @property
@@ -142,8 +154,9 @@ class Manifest(_Published):
         return sum(entry.size for entry in self.files)
 
     def to_bytes(self) -> bytes:
-        """The document as it is stored."""
-        return self.model_dump_json(indent=2).encode() + b"\n"
+        """The document as it is stored; older releases read it, unless it tells of an engine."""
+        without = {"engine"} if self.engine is None else None
+        return self.model_dump_json(indent=2, exclude=without).encode() + b"\n"
 
 
 def parse_manifest(data: bytes, subject: str) -> Manifest:

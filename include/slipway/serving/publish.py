@@ -19,6 +19,7 @@ from slipway.serving.layout import (
     find_manifest,
 )
 from slipway.serving.ledger_changes import allocate, mark
+from slipway.serving.triton import place_config
 from slipway.storage import Commit, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slipway.content import FileEntry
+    from slipway.serving.engine import Engine
     from slipway.storage import Store
 
 # Each round is lost only to a retention or another publisher in that very moment.
@@ -65,6 +67,8 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
     files: Sequence[FileEntry] | None = None,
     progress: Callable[[int, int], None] | None = None,
     removes_later: bool = False,
+    engine: Engine | None = None,
+    triton_config: str | None = None,
 ) -> Published:
     """Publishes a folder that a model server can load.
 
@@ -87,10 +91,13 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
         progress: Called with the bytes sent so far and in all, from any thread.
         removes_later: Whether old versions are removed next: then the right to do so is proven
             before anything is sent, by two requests more.
+        engine: What its TensorRT engines are bound to; None: it has none.
+        triton_config: How Triton serves it; None: it is not for Triton.
 
     Raises:
         TerminalError: The folder is not what was validated, changes meanwhile or cannot be served;
-            a metric is not finite; or the store refuses.
+            a metric is not finite; Triton serves the model with another interface; or the store
+            refuses.
         TransientError: The store does not answer.
     """
     files = _as_validated(folder, files) if files is not None else folder_files(folder)
@@ -116,8 +123,11 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
                 metrics=dict(metrics),
                 provenance=provenance or Provenance(),
                 golden_digest=_keep_golden(store, model, version, golden),
+                engine=engine,
                 created_at=datetime.now(UTC),
             )
+            if triton_config is not None:
+                place_config(store, model, version, triton_config)
             committed = _commit(store, folder, manifest, sent)
             if committed is None:
                 continue

@@ -13,7 +13,7 @@ from slipway.spec.events import EventSpec, event_problem
 from slipway.spec.execution import SUBPROCESS, ExecutionSpec
 from slipway.spec.gates import Gates, Objective
 from slipway.spec.incoming import IncomingSpec
-from slipway.spec.rollout import PublishSpec, RolloutSpec, ServeSpec
+from slipway.spec.rollout import SERVED_KINDS, PublishSpec, RolloutSpec, ServeSpec
 from slipway.spec.variants import ORIGINAL, Variant, chain_problems
 from slipway.steps.train import TrainConfig
 
@@ -125,6 +125,23 @@ class ModelSpec(SpecModel):
                 allowed = ", ".join(sorted(known))
                 msg = f"execution.run.{name}: no step of the build or variant; allowed: {allowed}"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _fallback_can_take_over(self) -> ModelSpec:
+        name, server = self.serve.fallback, self.serve.server
+        if name is None:
+            return self
+        if name != ORIGINAL and name not in self.variants:
+            known = ", ".join([ORIGINAL, *self.variants])
+            msg = f"serve.fallback: there is no variant {name!r}; there are {known}"
+            raise ValueError(msg)
+        if name != ORIGINAL and self.variants[name].technique == "tensorrt":
+            msg = f"serve.fallback: {name} has engines itself, which fit no other hardware either"
+            raise ValueError(msg)
+        if self.artifact_kind(name) not in SERVED_KINDS[server]:
+            msg = f"serve.fallback: {name} is {self.artifact_kind(name)}, not served by {server}"
+            raise ValueError(msg)
         return self
 
     def chain_problems(self) -> list[tuple[str, str]]:

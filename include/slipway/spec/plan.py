@@ -219,6 +219,8 @@ def _select_config(spec: ModelSpec) -> dict[str, Any]:
         "gates": spec.gates.model_dump(mode="json"),
         "objective": spec.objective.model_dump(mode="json"),
         "prefer_tflite_model": spec.serve.prefer_tflite_model,
+        "server": spec.serve.server,
+        "fallback": spec.serve.fallback,
         "variants": {
             ORIGINAL: {"made_by": make_task_id(spec, ORIGINAL), "required": True, "chain": []},
             **{

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from slipway.spec.base import SpecModel
+from slipway.spec.base import Name, SpecModel
 from slipway.spec.health import HealthPolicy
 from slipway.spec.kubernetes import DnsLabel, KubernetesSpec
 
@@ -48,6 +48,16 @@ class PublishSpec(SpecModel):
         return given
 
 
+ModelServer = Literal["tensorflow_serving", "triton"]
+
+# What each can load. Triton reads SavedModels too, by a backend that its newer images lack; it is
+# named here for what is made for it.
+SERVED_KINDS: dict[ModelServer, frozenset[str]] = {
+    "tensorflow_serving": frozenset({"keras", "saved_model", "tflite"}),
+    "triton": frozenset({"onnx", "tensorrt"}),
+}
+
+
 class ServeSpec(SpecModel):
     """The model server that follows the bucket."""
 
@@ -55,6 +65,26 @@ class ServeSpec(SpecModel):
         "model_server_default",
         description="Airflow connection: host and port of the REST API; its extra field "
         "model_config_file names the server's model config file.",
+    )
+    server: ModelServer = Field(
+        "tensorflow_serving", description="The model server that serves the model."
+    )
+    compute_capability: str | None = Field(
+        None,
+        pattern=r"^[0-9]+\.[0-9]+$",
+        description="Compute capability of the servers' GPUs, such as 9.0: a version with engines "
+        "for another is not rolled out.",
+    )
+    tensorrt: str | None = Field(
+        None,
+        pattern=r"^[0-9]+(\.[0-9]+)*$",
+        description="Release of TensorRT in the server, such as 10.16.1: a version with engines "
+        "of another is not rolled out; null: not checked.",
+    )
+    fallback: Name | None = Field(
+        None,
+        description="Variant that is published before a winner with TensorRT engines, and rolled "
+        "out in its place where the engines do not fit.",
     )
     prefer_tflite_model: bool = Field(
         False,

@@ -8,14 +8,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
 from rich.filesize import decimal
 
 from slipway.content import bytes_digest
 from slipway.contracts import ArtifactRef, Contract
 from slipway.errors import TerminalError
+from slipway.evaluation.facts import TensorFacts
 from slipway.serving.catalog import retain
+from slipway.serving.engine import Engine, Fallback
 from slipway.serving.layout import Provenance, Technique
 from slipway.serving.publish import publish
+from slipway.serving.triton import model_config
 from slipway.spec.rollout import PublishSpec
 from slipway.steps.base import StepOutput
 from slipway.storage import open_store
@@ -23,7 +27,9 @@ from slipway.storage import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from slipway.serving.publish import Published
     from slipway.steps.base import StepContext
+    from slipway.storage import Store
 
 SELECT = "select"
 
@@ -48,6 +54,11 @@ class Selected(Contract):
         golden: The golden requests that it answered when it was validated.
         metrics: The figures with which it passed.
         chain: The techniques from the original to it.
+        inputs: By name, as it was validated.
+        outputs: The same.
+        max_batch_size: The largest batch that it was made for; None if nothing says.
+        engine: What its TensorRT engines are bound to; None: it has none.
+        fallback: The variant that serves where those engines cannot, told of in the same way.
     """
 
     winner: str
@@ -55,6 +66,11 @@ class Selected(Contract):
     golden: GoldenFile
     metrics: dict[str, float]
     chain: tuple[str, ...] = ()
+    inputs: dict[str, TensorFacts] = Field(default_factory=dict)
+    outputs: dict[str, TensorFacts] = Field(default_factory=dict)
+    max_batch_size: int | None = None
+    engine: Engine | None = None
+    fallback: Selected | None = None
 
 
 def run(context: StepContext) -> StepOutput:
@@ -73,20 +89,16 @@ def run(context: StepContext) -> StepOutput:
     spec = PublishSpec.model_validate(context.request.config)
     selected = read_selected(context)
     store = open_store(spec.base_uri)
-    files = context.workspace.servable_files(selected.winner_artifact)
     began = time.monotonic()
-    published = publish(
-        store,
-        context.request.model,
-        selected.winner_artifact.servable,
-        variant=selected.winner,
-        metrics={name: value for name, value in selected.metrics.items() if math.isfinite(value)},
-        provenance=_provenance(context, selected),
-        golden=_golden(selected.golden),
-        files=files,
-        progress=_progress(context),
-        removes_later=True,
-    )
+    engine = selected.engine
+    if engine is not None and selected.fallback is not None:
+        other = _publish(context, store, selected.fallback, None)
+        context.say(f"version {other.version} is {selected.fallback.winner}, the fallback")
+        named = Fallback(
+            variant=selected.fallback.winner, version=other.version, digest=other.digest
+        )
+        engine = engine.model_copy(update={"fallback": named})
+    published = _publish(context, store, selected, engine)
     seconds = time.monotonic() - began
     # Nothing new, nothing to make room for: and what was just named must not go.
     fresh = not published.already_published
@@ -115,6 +127,38 @@ def run(context: StepContext) -> StepOutput:
     return StepOutput(metrics=metrics, details=details)
 
 
+def _publish(
+    context: StepContext, store: Store, selected: Selected, engine: Engine | None
+) -> Published:
+    return publish(
+        store,
+        context.request.model,
+        selected.winner_artifact.servable,
+        variant=selected.winner,
+        metrics={name: value for name, value in selected.metrics.items() if math.isfinite(value)},
+        provenance=_provenance(context, selected),
+        golden=_golden(selected.golden),
+        files=context.workspace.servable_files(selected.winner_artifact),
+        progress=_progress(context),
+        removes_later=True,
+        engine=engine,
+        triton_config=_triton_config(context.request.model, selected),
+    )
+
+
+def _triton_config(model: str, selected: Selected) -> str | None:
+    kind = selected.winner_artifact.kind
+    if kind not in {"onnx", "tensorrt"}:
+        return None
+    return model_config(
+        model,
+        "onnx" if kind == "onnx" else "tensorrt",
+        selected.inputs,
+        selected.outputs,
+        selected.max_batch_size,
+    )
+
+
 def read_selected(context: StepContext) -> Selected:
     """What was selected.
 
@@ -129,7 +173,9 @@ def read_selected(context: StepContext) -> Selected:
             subject=SELECT,
         )
     details: dict[str, Any] = outcome.unwrap().details
-    return Selected.model_validate({name: details[name] for name in Selected.model_fields})
+    return Selected.model_validate(
+        {name: details[name] for name in Selected.model_fields if name in details}
+    )
 
 
 def _golden(file: GoldenFile) -> bytes:

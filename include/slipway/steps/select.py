@@ -18,6 +18,7 @@ from slipway.report.content import REPORT_HTML, REPORT_JSON, Report, ReportedVar
 from slipway.report.page import render
 from slipway.spec.base import SpecModel, StepConfig
 from slipway.spec.gates import Gates, Objective
+from slipway.spec.rollout import SERVED_KINDS, ModelServer
 from slipway.spec.variants import ORIGINAL
 from slipway.steps.base import StepOutput
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from slipway.contracts import StepOutcome, StepResult
+    from slipway.contracts import ArtifactRef, StepOutcome, StepResult
     from slipway.evaluation.verdicts import Judgement
     from slipway.steps.base import StepContext
 
@@ -46,6 +47,12 @@ class SelectConfig(StepConfig):
     gates: Gates = Field(description="The limits.")
     objective: Objective = Field(description="How the winner is chosen.")
     prefer_tflite_model: bool = Field(description="Whether the server can serve TFLite.")
+    server: ModelServer = Field(
+        "tensorflow_serving", description="The model server that serves the winner."
+    )
+    fallback: str | None = Field(
+        None, description="Variant that serves where a winner's TensorRT engines cannot."
+    )
     variants: dict[str, Contender] = Field(min_length=1, description="All variants by name.")
 
 
@@ -58,7 +65,7 @@ def run(context: StepContext) -> StepOutput:
     """
     config = context.config(SelectConfig)
     found = _benchmark(context)
-    variants = [_facts(context, name, config.variants[name], found) for name in config.variants]
+    variants = [_facts(context, config, name, found) for name in config.variants]
     judged = judge_all(
         variants,
         ORIGINAL,
@@ -122,8 +129,9 @@ def _benchmark(context: StepContext) -> Benchmark | None:
 
 
 def _facts(
-    context: StepContext, name: str, contender: Contender, found: Benchmark | None
+    context: StepContext, config: SelectConfig, name: str, found: Benchmark | None
 ) -> VariantFacts:
+    contender = config.variants[name]
     results = context.request.results
     made = results.get(contender.made_by)
     validated = results.get(f"{name}.validate")
@@ -133,6 +141,7 @@ def _facts(
         name=name,
         required=contender.required,
         tflite=artifact is not None and artifact.kind == "tflite",
+        unservable=_unservable(artifact, config.server),
         failure=failure,
         evaluation=None if failure or validated is None else _evaluation(validated.unwrap()),
         measurement=found.variants.get(name) if found else None,
@@ -143,6 +152,12 @@ def _facts(
 def _weakest(made: StepOutcome | None) -> str:
     """Where the conversion of a variant lost most, as the step that made it found."""
     return summary(made.result.details.get("layer_errors", ())) if made and made.result else ""
+
+
+def _unservable(artifact: ArtifactRef | None, server: ModelServer) -> str | None:
+    if artifact is None or artifact.kind in SERVED_KINDS[server]:
+        return None
+    return f"{artifact.kind} is not served by {server}"
 
 
 def _failure(task_id: str, outcome: StepOutcome | None) -> str | None:
@@ -235,24 +250,42 @@ def _made(context: StepContext, contender: Contender) -> dict[str, Any]:
 
 
 def _winner(context: StepContext, config: SelectConfig, report: Report) -> dict[str, Any]:
-    """What publishing has to know of the winner."""
+    """What publishing has to know of the winner, and of the variant that serves in its place."""
     won = next(variant for variant in report.variants if variant.winner)
+    found = _publishable(context, config, won)
+    if found["engine"] is None or config.fallback is None:
+        return found
+    other = next(variant for variant in report.variants if variant.name == config.fallback)
+    if other.judgement.verdict != "passed":
+        context.say(f"{other.name} did not pass, so the engines of {won.name} have no fallback")
+        return found
+    return {**found, "fallback": _publishable(context, config, other)}
+
+
+def _publishable(
+    context: StepContext, config: SelectConfig, variant: ReportedVariant
+) -> dict[str, Any]:
     results = context.request.results
-    validated = results[f"{won.name}.validate"].unwrap()
+    validated = results[f"{variant.name}.validate"].unwrap()
     golden = _validated_file(validated, GOLDEN_FILE)
-    artifact = results[config.variants[won.name].made_by].unwrap().artifact
+    made = results[config.variants[variant.name].made_by].unwrap()
     metrics = dict(validated.metrics)
-    if won.measurement:
-        times = won.measurement.single_thread
+    if variant.measurement:
+        times = variant.measurement.single_thread
         metrics["latency_p50_ms"] = times.p50_ms
         if times.p99_ms is not None:
             metrics["latency_p99_ms"] = times.p99_ms
+    evaluation = _evaluation(validated)
     return {
-        "winner": won.name,
-        "winner_artifact": artifact.model_dump(mode="json") if artifact else None,
+        "winner": variant.name,
+        "winner_artifact": made.artifact.model_dump(mode="json") if made.artifact else None,
         "golden": {"uri": str(golden), "digest": file_digest(golden)},
         "metrics": metrics,
-        "chain": list(won.chain),
+        "chain": list(variant.chain),
+        "inputs": {name: each.model_dump() for name, each in evaluation.inputs.items()},
+        "outputs": {name: each.model_dump() for name, each in evaluation.outputs.items()},
+        "max_batch_size": made.details.get("max_batch_size"),
+        "engine": made.details.get("engine"),
     }
 
 

@@ -43,6 +43,7 @@ class PreflightOperator(RolloutOperator, SkipMixin):
         return settle_version(self.spec.publish, self.spec.model, asked)
 
     def _after(self, context: Context, result: StepResult) -> None:
+        self._settle_fallback(context, result)
         if not result.details.get("already_stable") or self._promoted_here(context):
             return
         self.log.info("the version is stable already: there is nothing to roll out")
@@ -50,6 +51,14 @@ class PreflightOperator(RolloutOperator, SkipMixin):
         # Skipping ends the task, so what it would return must be there before.
         ti.xcom_push(key="return_value", value=result.model_dump(mode="json"))
         self.skip(ti, self.get_direct_relatives(upstream=False))
+
+    def _settle_fallback(self, context: Context, result: StepResult) -> None:
+        """Where the servers cannot run the version, all that follows works on its fallback."""
+        if result.details.get("instead_of") is None:
+            return
+        settled = {name: result.details[name] for name in ("version", "digest")}
+        context["task_state_store"].set(SETTLED_KEY, settled, retention=NEVER_EXPIRE)
+        context["ti"].xcom_push(key=SETTLED_KEY, value=settled)
 
     def _promoted_here(self, context: Context) -> bool:
         """What promote left stays when it is cleared, until it runs again."""

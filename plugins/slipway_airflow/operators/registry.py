@@ -10,6 +10,7 @@ from slipway_airflow.operators.check import CheckOperator
 from slipway_airflow.operators.deploy import DeployOperator
 from slipway_airflow.operators.distill import DistillOperator
 from slipway_airflow.operators.import_saved_model import ImportSavedModelOperator
+from slipway_airflow.operators.onnx_convert import OnnxConvertOperator
 from slipway_airflow.operators.preflight import PreflightOperator
 from slipway_airflow.operators.probe import ProbeOperator
 from slipway_airflow.operators.promote import PromoteOperator
@@ -36,6 +37,7 @@ OPERATORS: dict[str, type[StepOperator]] = {
     "distill": DistillOperator,
     "gc": RetentionOperator,
     "import": ImportSavedModelOperator,
+    "onnx": OnnxConvertOperator,
     "preflight": PreflightOperator,
     "probe": ProbeOperator,
     "promote": PromoteOperator,

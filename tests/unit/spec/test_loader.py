@@ -171,7 +171,7 @@ def test_a_chain_that_cannot_be_is_refused(
 @pytest.mark.parametrize("variant", ["{}", "{prune: {}, tflite: {}}", "{required: true}"])
 def test_a_variant_has_exactly_one_technique(tmp_path: Path, variant: str) -> None:
     found = problem_of(write_spec(tmp_path, extra=f"variants:\n  a: {variant}\n"))
-    assert "variants.a: give exactly one technique of distill, prune, quantize, tflite" in found
+    assert "variants.a: give exactly one technique of distill, onnx, prune" in found
 
 
 def test_a_technique_without_options_takes_its_defaults(tmp_path: Path) -> None:

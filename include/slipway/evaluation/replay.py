@@ -1,0 +1,71 @@
+"""Golden requests asked of onnxruntime, for what no model server on this machine serves."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from slipway.evaluation.facts import ServerFacts
+from slipway.evaluation.golden import largest_difference
+from slipway.modelling.onnx_graph import MODEL_FILE
+
+if TYPE_CHECKING:
+    from slipway.contracts import ArtifactRef
+    from slipway.evaluation.golden import Golden
+    from slipway.modelling.onnx_session import OnnxSession
+    from slipway.serving.server.signatures import TensorSpec
+
+ONNXRUNTIME = "onnxruntime"
+
+
+def replay(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
+    """Load an ONNX model anew, with nothing optimised, and ask it the golden requests.
+
+    It is given what their JSON holds, so that rounding and the JSON itself are proven too. Never
+    raises for what the variant does wrong: that is in `problems`.
+    """
+    from slipway.modelling.onnx_session import OnnxSession
+
+    try:
+        session = OnnxSession(artifact.servable / MODEL_FILE, optimise=False)
+    except Exception as error:  # noqa: BLE001  # whatever the runtime says of the file is the answer
+        return ServerFacts(
+            requests=0,
+            largest_difference=None,
+            problems=(f"onnxruntime did not load it: {error}",),
+            answered_by=ONNXRUNTIME,
+        )
+    problems: list[str] = []
+    largest = 0.0
+    for index, request in enumerate(golden.requests):
+        try:
+            got = _answer(session, request.body)
+        except Exception as error:  # noqa: BLE001  # as above
+            problems.append(f"golden request {index}: {error}")
+            largest = math.inf
+            continue
+        largest = max(largest, largest_difference(request.expected, got))
+        found = golden.differences(index, got)
+        problems.extend(f"golden request {index}: {line}" for line in found)
+    return ServerFacts(
+        requests=len(golden.requests),
+        largest_difference=largest if math.isfinite(largest) else None,
+        problems=tuple(problems),
+        answered_by=ONNXRUNTIME,
+    )
+
+
+def _answer(session: OnnxSession, body: dict[str, Any]) -> object:
+    from slipway.serving.server.decoding import parse_predict
+    from slipway.serving.server.encoding import predict_answer
+
+    asked = parse_predict(json.dumps(body).encode()).arrays(_specs(session))
+    answer: object = json.loads(predict_answer(session.run(asked), row=True))
+    return answer
+
+
+def _specs(session: OnnxSession) -> dict[str, TensorSpec]:
+    from slipway.serving.server.signatures import TensorSpec
+
+    return {name: TensorSpec(dtype, shape) for name, (dtype, shape) in session.inputs.items()}
