@@ -17,13 +17,17 @@ from slipway.spec.base import SpecModel
 from slipway.spec.health import HealthPolicy
 from slipway.spec.kubernetes import DnsLabel, KubernetesSpec
 
+BUCKET_PATTERN = (
+    r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?"
+    r"|gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?|file:///.*)$"
+)
+
 
 class PublishSpec(SpecModel):
     """The bucket that model servers follow."""
 
     base_uri: str = Field(
-        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?"
-        r"|gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?|file:///.*)$",
+        pattern=BUCKET_PATTERN,
         description="Bucket and optional prefix, s3://bucket/prefix or gs://bucket/prefix, or a "
         "folder, file:///folder. Versions appear under <base_uri>/<model>/<version>/.",
     )
