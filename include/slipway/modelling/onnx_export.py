@@ -46,7 +46,6 @@ def export(
     signature: Signature,
     *,
     opset: int,
-    batch: int | None = None,
     simplify: bool = True,
 ) -> Any:
     """One signature of a SavedModel as a checked ONNX model in float32.
@@ -59,7 +58,6 @@ def export(
         folder: The SavedModel.
         signature: Its signature to export.
         opset: Version of ONNX's operator set.
-        batch: Size of the first dimension; None leaves it open.
         simplify: Whether constants are folded and what repeats is merged.
 
     Returns:
@@ -70,7 +68,7 @@ def export(
     """
     model = _converted(variant, folder, signature, opset)
     set_signature(model, signature.name)
-    name_batch(model, batch)
+    name_batch(model)
     if simplify:
         model = _simplified(variant, model)
     return checked(variant, model)
