@@ -149,8 +149,8 @@ def _sources(specs: Sequence[ModelSpec]) -> list[Asset]:
 def _source(name: str, source: dict[str, Any], listeners: Sequence[Listener]) -> Asset:
     trigger = EventTrigger(
         name=name,
-        source=source,
-        listeners=[listener.model_dump(mode="json") for listener in listeners],
+        source=json.dumps(source, sort_keys=True),
+        listeners=json.dumps([listener.model_dump(mode="json") for listener in listeners]),
     )
     return Asset(
         f"{INTAKE_ASSET}-{name}",

@@ -1,4 +1,4 @@
-"""One real stack for the whole tier: S3, GCS, Prometheus, the model server, Airflow."""
+"""One real stack for the whole tier: S3, GCS, SQS, Prometheus, the model server, Airflow."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from slipway.local.airflow import AirflowApi
 from slipway.local.stack import Stack
 from support.fake_gcs import GcsServer, fake_gcs
 from support.house import House
+from support.moto_sqs import sqs_server
 from support.specs import PROJECT
 
 if TYPE_CHECKING:
@@ -29,13 +30,16 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[House]:
-    with fake_gcs() as gcs:
+    with fake_gcs() as gcs, sqs_server(tmp_path_factory.mktemp("sqs")) as sqs:
         gcs.create_bucket("slipway-models")
         stack = Stack(
             tmp_path_factory.mktemp("stack"),
             PROJECT,
             dags=dags,
-            connections={"google_cloud_default": google_connection(gcs)},
+            connections={
+                "google_cloud_default": google_connection(gcs),
+                "sqs_default": sqs.connection,
+            },
             environment=gcs.credentials.to_environment(),
         )
         try:
@@ -44,7 +48,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[Hous
             for model in ("breast_cancer", "diabetes", "digits"):
                 api.wait_for_dag(f"{model}__build")
                 api.wait_for_dag(f"{model}__rollout")
-            yield House(stack, api, gcs, dags / "models")
+            yield House(stack, api, gcs, dags / "models", sqs)
         finally:
             stack.down()
 

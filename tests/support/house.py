@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slipway.local.gcs_server import GcsServer
     from slipway.local.stack import Stack
     from slipway.storage import Store
+    from support.moto_sqs import SqsServer
 
 BUILD_SECONDS = 900.0
 ROLLOUT_SECONDS = 300.0
@@ -33,6 +34,7 @@ class House:
     api: AirflowApi
     gcs_server: GcsServer
     specs: Path
+    sqs: SqsServer
 
     @property
     def store(self) -> Store:

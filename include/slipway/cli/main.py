@@ -23,6 +23,7 @@ COMMANDS = {
     "gc": "upkeep:upkeep",
     "fsck": "upkeep:upkeep",
     "adopt": "upkeep:upkeep",
+    "events": "events:arriving",
     "serve-config": "serving:serving",
     "serve": "serving:serving",
     "sync": "sync:following",

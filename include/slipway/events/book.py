@@ -132,6 +132,13 @@ def read_set_aside(store: Store, source: str) -> SourceLog:
     return _read_log(store, source)[0]
 
 
+def read_set_asides(store: Store) -> list[SetAside]:
+    """What every source brought that was set aside at a base URI, the newest last."""
+    names = [info.path.rpartition("/")[2] for info in store.list(f"{BOOKKEEPING}/events")]
+    logs = [read_set_aside(store, name.removesuffix(".json")) for name in names]
+    return sorted((one for log in logs for one in log.set_aside), key=lambda one: one.at)
+
+
 def set_aside(store: Store, source: str, more: Sequence[SetAside]) -> None:
     """Keeps what starts nothing, with its reason.
 

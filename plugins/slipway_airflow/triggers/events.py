@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -25,14 +26,13 @@ class EventTrigger(BaseEventTrigger):
 
     Args:
         name: Of the source.
-        source: What it is: see `slipway.spec.events.source_of`. Credentials never pass through
-            here.
-        listeners: The models, as `Listener`s in JSON, sorted: the same for the same specs.
+        source: What it is, as JSON: see `slipway.spec.events.source_of`. Credentials never pass
+            through here.
+        listeners: The models, as a JSON list of `Listener`s, sorted: the same for the same specs.
     """
 
-    def __init__(
-        self, *, name: str, source: dict[str, Any], listeners: list[dict[str, Any]]
-    ) -> None:
+    # Text, because what Airflow stores of a list of mappings is no longer one when it is read.
+    def __init__(self, *, name: str, source: str, listeners: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.name = name
         self.source = source
@@ -71,8 +71,9 @@ class EventTrigger(BaseEventTrigger):
     def _watcher(self) -> Watcher:
         from slipway_airflow.hooks.events import open_place, open_source
 
-        listeners = [Listener.model_validate(each) for each in self.listeners]
-        return Watcher(listeners, open_source(self.name, self.source), open_place)
+        listeners = [Listener.model_validate(each) for each in json.loads(self.listeners)]
+        source = open_source(self.name, json.loads(self.source))
+        return Watcher(listeners, source, open_place)
 
 
 def run_state(dag_id: str, run_id: str) -> str | None:
