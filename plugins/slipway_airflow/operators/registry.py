@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from slipway_airflow.operators.adopt import AdoptOperator
 from slipway_airflow.operators.benchmark import BenchmarkOperator
+from slipway_airflow.operators.cast import CastOperator
 from slipway_airflow.operators.check import CheckOperator
 from slipway_airflow.operators.deploy import DeployOperator
 from slipway_airflow.operators.distill import DistillOperator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 OPERATORS: dict[str, type[StepOperator]] = {
     "adopt": AdoptOperator,
     "benchmark": BenchmarkOperator,
+    "cast": CastOperator,
     "check": CheckOperator,
     "deploy": DeployOperator,
     "distill": DistillOperator,

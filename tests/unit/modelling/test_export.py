@@ -114,12 +114,12 @@ def test_an_operation_that_tflite_lacks_is_named(tmp_path: Path) -> None:
     signature = tf.function(find).get_concrete_function(tf.TensorSpec([None], tf.string, "text"))
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": signature})
     with pytest.raises(TerminalError, match=r"cannot run tf\.StaticRegexFullMatch") as caught:
-        lite.convert("tried", tmp_path, "serving_default", precision="float32")
+        lite.convert("tried", tmp_path, ["serving_default"], lite.Options())
     assert caught.value.subject == "tf.StaticRegexFullMatch"
 
 
 def test_a_converted_model_says_what_is_in_it(exported: Path, tmp_path: Path) -> None:
-    conversion = lite.convert("tried", exported, "serving_default", precision="float32")
+    conversion = lite.convert("tried", exported, ["serving_default"], lite.Options())
     file = tmp_path / "model.tflite"
     file.write_bytes(conversion.content)
     found = lite.describe("tried", file, "serving_default")
