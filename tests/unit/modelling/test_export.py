@@ -6,7 +6,7 @@ import pytest
 
 from slipway.definition import load_definition
 from slipway.errors import TerminalError
-from slipway.modelling import export, keras, lite, saved_model
+from slipway.modelling import export, keras, lite, lite_file, saved_model
 from support.definition_text import written
 from support.techniques import TINY
 
@@ -122,7 +122,8 @@ def test_a_converted_model_says_what_is_in_it(exported: Path, tmp_path: Path) ->
     conversion = lite.convert("tried", exported, ["serving_default"], lite.Options())
     file = tmp_path / "model.tflite"
     file.write_bytes(conversion.content)
-    found = lite.describe("tried", file, "serving_default")
+    signature = saved_model.choose_signature("tried", exported, "serving_default")
+    found = lite_file.describe("tried", file, {"serving_default": signature})
     assert found["inputs"] == {"features": {"dtype": "float32", "shape": [-1, 4]}}
     assert found["operations"]["FULLY_CONNECTED"] == 2
     assert found["operation_count"] == sum(found["operations"].values())
