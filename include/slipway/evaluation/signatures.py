@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from slipway.errors import TerminalError
 from slipway.evaluation.facts import TensorFacts
+from slipway.serving.server.interpreter import MissingOperationsError, open_interpreter
+from slipway.serving.server.tflite import MODEL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -116,10 +118,14 @@ def _load_saved_model(artifact: ArtifactRef, signature: str, variant: str) -> Si
 
 
 def _load_tflite(artifact: ArtifactRef, signature: str, variant: str) -> Signature:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(artifact.servable / "model.tflite"), num_threads=1)
-    interpreter.allocate_tensors()
+    try:
+        interpreter = open_interpreter(artifact.servable / MODEL_FILE, threads=1)
+    except MissingOperationsError as error:
+        raise TerminalError(
+            f"{variant}: the TFLite file cannot be run here: {error}",
+            hint=f"name a runtime whose image has TensorFlow 2.19 in execution.run, for {variant}",
+            subject=variant,
+        ) from error
     _require_signature(signature, interpreter.get_signature_list(), variant)
     return _TFLite(interpreter, interpreter.get_signature_runner(signature))
 

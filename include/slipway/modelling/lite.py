@@ -91,13 +91,14 @@ def convert(
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        original = None
+        original, kept = None, []
         if options.recipe is not None or options.is_calibrated:
-            original = _converted(variant, folder, signatures, Options())
+            plain = Options(select_tf_ops=options.select_tf_ops)
+            original = _converted(variant, folder, signatures, plain)
+            kept = _float_tensors(variant, original, signatures[0], options.keep_float)
         if options.recipe is not None and original is not None:
-            content = _by_recipe(variant, original, options, dataset)
+            content = _by_recipe(variant, original, options, kept, dataset)
         else:
-            kept = _float_tensors(variant, original, options.keep_float) if original else []
             content = _converted(variant, folder, signatures, options, dataset, kept)
     said = [
         text
@@ -108,7 +109,7 @@ def convert(
     return Conversion(content, original, told)
 
 
-def _converted(  # the float tensors are found in a first conversion
+def _converted(
     variant: str,
     folder: Path,
     signatures: Sequence[str],
@@ -122,7 +123,9 @@ def _converted(  # the float tensors are found in a first conversion
             return _mixed(converter, float_tensors, integer_io=options.integer_io)
         content: bytes = converter.convert()
     except Exception as error:
-        raise unconvertible(variant, options.precision, error) from error
+        raise unconvertible(
+            variant, options.precision, error, selected=options.select_tf_ops
+        ) from error
     return content
 
 
@@ -132,8 +135,10 @@ def _converter(
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(folder), signature_keys=list(signatures)
+        str(folder), signature_keys=list(signatures[:1])
     )
+    # Given several at once it drops them all, without a word, if the model has a function `serve`.
+    converter._saved_model_exported_names = list(signatures)  # noqa: SLF001
     ops = tf.lite.OpsSet
     usable = [ops.TFLITE_BUILTINS]
     if options.precision != "float32":
@@ -172,8 +177,13 @@ def _mixed(converter: Any, float_tensors: Sequence[str], *, integer_io: bool) ->
     return content
 
 
-def _by_recipe(variant: str, original: bytes, options: Options, dataset: Dataset | None) -> bytes:
-    kept = _float_tensors(variant, original, options.keep_float)
+def _by_recipe(
+    variant: str,
+    original: bytes,
+    options: Options,
+    kept: Sequence[str],
+    dataset: Dataset | None,
+) -> bytes:
     recipe = options.recipe or "dynamic_wi8_afp32"
     try:
         return lite_recipes.quantize(
@@ -183,10 +193,12 @@ def _by_recipe(variant: str, original: bytes, options: Options, dataset: Dataset
         raise unconvertible(variant, recipe, error) from error
 
 
-def _float_tensors(variant: str, original: bytes, names: Sequence[str]) -> list[str]:
+def _float_tensors(
+    variant: str, original: bytes, signature: str, names: Sequence[str]
+) -> list[str]:
     """Names of the tensors that the operations write which are to stay float."""
     if not names:
         return []
-    graph = lite_graph.read_graph(lite_graph.open_file(original))
+    graph = lite_graph.read_graph(original, signature)
     found = lite_graph.named_operations(variant, graph, names)
-    return [graph.name(index) for operation in found for index in operation.outputs]
+    return [graph.names[index] for operation in found for index in operation.outputs]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from slipway.modelling.lite_graph import feed, open_file, read_graph
+from slipway.modelling.lite_graph import feed, read_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,21 +62,35 @@ class _Model:
 
     content: bytes
     signature: str
-    interpreter: Any = field(init=False)
-    graph: Graph = field(init=False)
 
     def __post_init__(self) -> None:
-        self.interpreter = open_file(self.content)
-        self._runner = self.interpreter.get_signature_runner(self.signature)
-        self.graph = read_graph(self.interpreter)
-        self.index = {tensor["name"]: index for index, tensor in self.graph.tensors.items()}
+        self._interpreter = _open(self.content)
+        self._runner = self._interpreter.get_signature_runner(self.signature)
+        self.graph = read_graph(self.content, self.signature)
+        found = self._interpreter.get_tensor_details(self.graph.index)
+        self.tensors = {tensor["name"]: tensor for tensor in found}
+        self.outputs = {each["name"] for each in self._runner.get_output_details().values()}
 
     def run(self, inputs: Mapping[str, Any]) -> None:
         self._runner(**feed(self._runner.get_input_details(), dict(inputs)))
 
-    def value(self, index: int) -> np.ndarray:
-        found: np.ndarray = self.interpreter.get_tensor(index)
+    def value(self, name: str) -> np.ndarray:
+        index = self.tensors[name]["index"]
+        found: np.ndarray = self._interpreter.get_tensor(index, self.graph.index)
         return found
+
+
+def _open(content: bytes) -> Any:
+    """An interpreter that keeps every tensor and runs the operations as they are in the file."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    return Interpreter(
+        model_content=content,
+        num_threads=1,
+        experimental_preserve_all_tensors=True,
+        # A delegate would swallow operations, and with them the tensors between them.
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
 
 
 def find_layer_errors(
@@ -87,18 +101,17 @@ def find_layer_errors(
     Args:
         original: The float file.
         quantized: The same model, quantized; its tensors have the same names.
-        signature: The signature to ask; it must be the first of both files.
+        signature: The signature to ask.
         examples: Inputs by name, real numbers, a batch of one each.
     """
     one, other = _Model(original, signature), _Model(quantized, signature)
-    final = _outputs(one)
     sums: dict[int, _Sums] = {}
     for inputs in examples:
         one.run(inputs)
         other.run(inputs)
         for operation in one.graph.operations:
             for index in operation.outputs:
-                _add(sums, index, one, other, by_channel=index not in final)
+                _add(sums, index, one, other)
     shares = {index: each.shares() for index, each in sums.items()}
     found = [
         error
@@ -120,26 +133,19 @@ def summary(errors: Iterable[Mapping[str, Any]]) -> str:
     return f"the conversion loses most in {layers}; {repair}"
 
 
-def _outputs(model: _Model) -> set[int]:
-    return {
-        detail["index"]
-        for detail in model._runner.get_output_details().values()  # noqa: SLF001
-    }
-
-
-def _add(
-    sums: dict[int, _Sums], index: int, one: _Model, other: _Model, *, by_channel: bool
-) -> None:
+def _add(sums: dict[int, _Sums], index: int, one: _Model, other: _Model) -> None:
     import numpy as np
 
-    name = one.graph.name(index)
-    if name not in other.index or one.graph.tensors[index]["dtype"] is not np.float32:
+    name = one.graph.names[index]
+    if name not in other.tensors or one.tensors[name]["dtype"] is not np.float32:
         return
-    there = other.graph.tensors[other.index[name]]
-    wanted = one.value(index)
-    found, rounded = _real(other.value(there["index"]), there), _rounded(wanted, there)
+    there = other.tensors[name]
+    wanted = one.value(name)
+    found, rounded = _real(other.value(name), there), _rounded(wanted, there)
     if found.shape != wanted.shape:
         return
+    # Weights may favour a small channel, but nothing weighs what the signature returns.
+    by_channel = name not in one.outputs
     each = sums.setdefault(index, _Sums())
     each.reference = each.reference + _squares(wanted, by_channel=by_channel)
     each.difference = each.difference + _squares(found - wanted, by_channel=by_channel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
+from slipway.modelling.lite_graph import operation_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +41,7 @@ def describe(
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(file), num_threads=1)
-    # LiteRT has no public way to list operations; without it there is no count to report.
-    names = [op["op_name"] for op in interpreter._get_ops_details()]  # noqa: SLF001
+    names = operation_kinds(file.read_bytes())
     selected = sorted({name.removeprefix(FLEX) for name in names if name.startswith(FLEX)})
     found = interpreter.get_signature_list()
     tensors: dict[str, Any] = {}

@@ -41,53 +41,66 @@ class Operation:
 
 @dataclass(frozen=True)
 class Graph:
-    """The first subgraph of a file.
+    """The subgraph of one signature.
 
     Attributes:
+        index: Of the subgraph in the file.
         operations: In the order in which they run.
-        tensors: What LiteRT tells of each tensor, by index.
+        names: Of the tensors, by index.
     """
 
+    index: int
     operations: tuple[Operation, ...]
-    tensors: dict[int, dict[str, Any]]
-
-    def name(self, index: int) -> str:
-        """A tensor's name."""
-        found: str = self.tensors[index]["name"]
-        return found
+    names: tuple[str, ...]
 
 
-def open_file(content: bytes) -> Any:
-    """An interpreter that keeps every tensor and runs the operations as they are in the file."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    return Interpreter(
-        model_content=content,
-        num_threads=1,
-        experimental_preserve_all_tensors=True,
-        # A delegate would swallow operations, and with them the tensors between them.
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-
-
-def read_graph(interpreter: Any) -> Graph:
-    """The operations of an interpreter's first subgraph."""
-    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+def read_graph(content: bytes, signature: str) -> Graph:
+    """The operations of a signature, as they are in the file."""
+    model = _parsed(content)
+    [index] = [
+        each.subgraphIndex
+        for each in model.signatureDefs
+        if each.signatureKey == signature.encode()
+    ]
+    subgraph = model.subgraphs[index]
+    names = tuple(tensor.name.decode() for tensor in subgraph.tensors)
     layers_of: dict[int, tuple[str, ...]] = {}
     operations = []
-    # LiteRT has no public way to list operations.
-    for found in interpreter._get_ops_details():  # noqa: SLF001
-        inputs = tuple(int(index) for index in found["inputs"] if index >= 0)
-        outputs = tuple(int(index) for index in found["outputs"] if index >= 0)
-        layers = tuple(
-            dict.fromkeys(name for index in outputs for name in _layers(tensors[index]["name"]))
-        )
+    for found in subgraph.operators:
+        inputs, outputs = _indices(found.inputs), _indices(found.outputs)
+        layers = tuple(dict.fromkeys(name for i in outputs for name in _layers(names[i])))
         # The converter gives what the signature returns a name of its own.
         layers = layers or next((layers_of[i] for i in inputs if layers_of.get(i)), ())
         layers_of |= dict.fromkeys(outputs, layers)
-        layer = layers[0] if layers else found["op_name"]
-        operations.append(Operation(found["op_name"], layer, layers, inputs, outputs))
-    return Graph(tuple(operations), tensors)
+        kind = _kind(model, found)
+        operations.append(Operation(kind, layers[0] if layers else kind, layers, inputs, outputs))
+    return Graph(index, tuple(operations), names)
+
+
+def operation_kinds(content: bytes) -> list[str]:
+    """The kind of every operation of a file, over all of its signatures."""
+    model = _parsed(content)
+    return [_kind(model, each) for subgraph in model.subgraphs for each in subgraph.operators]
+
+
+def _parsed(content: bytes) -> Any:
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def _kind(model: Any, operator: Any) -> str:
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    custom = model.operatorCodes[operator.opcodeIndex].customCode
+    if custom:
+        return str(custom.decode())
+    return str(flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex))
+
+
+def _indices(found: Any) -> tuple[int, ...]:
+    # -1 stands for an input that was left out.
+    return tuple(int(index) for index in found if index >= 0) if found is not None else ()
 
 
 def named_operations(variant: str, graph: Graph, names: Sequence[str]) -> list[Operation]:

@@ -10,18 +10,23 @@ _WAYS_OUT = {
     "float32": "set select_tf_ops, which needs a server that links TensorFlow's own operations, "
     "replace the operation by one that TFLite has, move it out of the model, or leave this variant "
     "out",
+    "selected": "TFLite has no form of it at all: replace the operation, move it out of the model, "
+    "or leave this variant out",
     "int8": "use precision dynamic_range or float16, which keep float where it is needed, name "
     "the layer in keep_float, or replace the operation",
 }
 _LONGEST_MESSAGE = 400
 
 
-def unconvertible(variant: str, precision: str, error: Exception) -> TerminalError:
+def unconvertible(
+    variant: str, precision: str, error: Exception, *, selected: bool = False
+) -> TerminalError:
     """What to tell of an error of the converter: the operation, the layer and the ways out."""
     text = str(error)
     operations = _operations(error, text)
     layers = _layers(error, text)
-    hint = _WAYS_OUT["int8" if precision in {"int8", "int16x8"} else "float32"]
+    way = "int8" if precision in {"int8", "int16x8"} else "selected" if selected else "float32"
+    hint = _WAYS_OUT[way]
     details = {"operations": operations, "layers": layers, "precision": precision}
     if not operations:
         lines = [line.strip() for line in text.splitlines() if line.strip()]

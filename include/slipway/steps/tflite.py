@@ -11,6 +11,8 @@ from slipway.errors import TerminalError
 from slipway.modelling import keras, lite, lite_errors, lite_file, saved_model
 from slipway.modelling.calibration import load_calibration
 from slipway.modelling.lite import INTEGER, Optimization, Precision
+from slipway.modelling.lite_file import FLEX
+from slipway.modelling.lite_graph import operation_kinds
 from slipway.modelling.lite_recipes import Recipe, is_calibrated
 from slipway.spec.base import StepConfig
 from slipway.steps.base import StepOutput
@@ -162,7 +164,14 @@ def run(context: StepContext) -> StepOutput:
     if calibration is not None:
         details["calibration_remarks"] = "; ".join(calibration.remarks)
         details["layer_errors"] = _layer_errors(context, conversion, signatures, calibration)
-    metrics = {"operations": float(details["operation_count"])}
+    selected = details["selected_operations"]
+    if selected:
+        names = ", ".join(selected)
+        context.say(f"warning: {names} run only where TensorFlow's own operations are linked")
+    metrics = {
+        "operations": float(details["operation_count"]),
+        "selected_operations": float(len(selected)),
+    }
     return StepOutput("tflite", metrics, details)
 
 
@@ -245,6 +254,8 @@ def _layer_errors(
     """The layers that lose most in the conversion, worst first; told in the log too."""
     if conversion.float_content is None or keras.is_quantized(context.input("source").path):
         return []  # trained with quantization: the float graph has other tensors
+    if any(kind.startswith(FLEX) for kind in operation_kinds(conversion.content)):
+        return []  # LiteRT cannot run it
     name, signature = next(iter(signatures.items()))
     examples = islice(calibration.single(signature.inputs), _COMPARED)
     found = lite_errors.find_layer_errors(

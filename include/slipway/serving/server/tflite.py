@@ -7,6 +7,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+from slipway.serving.server.interpreter import open_interpreter
 from slipway.serving.server.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 from slipway.serving.server.status import StatusError
 
@@ -96,13 +97,9 @@ class TfliteServable:
             return self._made < self._most
 
     def _make(self) -> dict[str, Any]:
-        from ai_edge_litert.interpreter import Interpreter
-
         with self._lock:
             self._made += 1
-        interpreter = Interpreter(model_path=str(self._file), num_threads=self._threads)
-        # Tensors of an operator that is missing are refused here, at load, not at a request.
-        interpreter.allocate_tensors()
+        interpreter = open_interpreter(self._file, self._threads)
         names = list(interpreter.get_signature_list())
         if not names:
             return {DEFAULT_SIGNATURE: _Unsigned(interpreter)}

@@ -1,0 +1,57 @@
+"""Open a TFLite file with the interpreter that has its operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# How an interpreter says that a file has operations of TensorFlow's own.
+_SELECTED = "Select TensorFlow op"
+
+
+class MissingOperationsError(RuntimeError):
+    """A file has operations of TensorFlow's own, and nothing here links them."""
+
+
+def open_interpreter(file: Path, threads: int) -> Any:
+    """An interpreter of the file, its tensors allocated.
+
+    LiteRT's, or TensorFlow's own where the file has operations of TensorFlow itself: its Python
+    package links them up to 2.19, and no later one does (seen with 2.19.1, 2.20.0 and 2.21.0).
+
+    Args:
+        file: The TFLite file.
+        threads: Of one call.
+
+    Raises:
+        ValueError: It is no TFLite file.
+        MissingOperationsError: Neither has the operations of TensorFlow itself.
+        RuntimeError: It uses other operations that LiteRT does not have.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(file), num_threads=threads)
+    try:
+        # Tensors of an operator that is missing are refused here, at load, not at a request.
+        interpreter.allocate_tensors()
+    except RuntimeError as error:
+        if _SELECTED not in str(error):
+            raise
+        return _tensorflows(file, threads)
+    return interpreter
+
+
+def _tensorflows(file: Path, threads: int) -> Any:
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(model_path=str(file), num_threads=threads)
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:
+        raise MissingOperationsError(
+            "it has operations of TensorFlow itself (select_tf_ops), which neither LiteRT nor "
+            f"TensorFlow {tf.__version__} links; TensorFlow Serving does, and TensorFlow up to 2.19"
+        ) from error
+    return interpreter

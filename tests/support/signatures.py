@@ -1,0 +1,55 @@
+"""SavedModels with more than one signature, several inputs, texts, and what TFLite lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np  # noqa: TID253  # tests import this module inside functions
+import tensorflow as tf  # noqa: TID253  # as above
+
+if TYPE_CHECKING:
+    from slipway.contracts import ArtifactRef
+    from slipway.workspace import Workspace
+
+
+class Several(tf.Module):
+    """`serving_default` of numbers, `two` of two inputs, one of any size, and `text` of texts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = tf.Variable(np.random.default_rng(0).normal(size=(4, 3)).astype("f"))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, "features")])
+    def serve(self, features: Any) -> dict[str, Any]:
+        return {"classes": tf.nn.softmax(features @ self.weights)}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, 4], tf.float32, "features"),
+            tf.TensorSpec([None, None], tf.float32, "others"),
+        ]
+    )
+    def two(self, features: Any, others: Any) -> dict[str, Any]:
+        return {"classes": features @ self.weights, "sums": tf.reduce_sum(others, 1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "words")])
+    def text(self, words: Any) -> dict[str, Any]:
+        return {"same": tf.reshape(words, [-1, 1])}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3, 3], tf.float32, "matrix")])
+    def determinant(self, matrix: Any) -> dict[str, Any]:
+        return {"value": tf.linalg.det(matrix) + tf.reduce_sum(self.weights)}
+
+
+def several(workspace: Workspace) -> ArtifactRef:
+    """The module as an artifact; the signature `serving_default` is its function `serve`."""
+    module = Several()
+    signatures = {
+        "serving_default": module.serve,
+        "two": module.two,
+        "text": module.text,
+        "determinant": module.determinant,
+    }
+    with workspace.staging() as folder:
+        tf.saved_model.save(module, str(folder / "saved_model"), signatures=signatures)
+        return workspace.keep(folder, "saved_model")
