@@ -126,3 +126,47 @@ def test_who_may_not_remove_old_versions_is_told_before_anything_is_sent(
     execute(request(tmp_path))
     monkeypatch.setattr(LocalStore, "prove_removal", refuse)
     assert execute(request(tmp_path)).details["already_published"] is True
+
+
+def test_the_fallback_of_engines_is_published_first_and_named_by_their_manifest(
+    tmp_path: Path,
+) -> None:
+    other = dict(request(tmp_path, seed=2).results["select"].unwrap().details)
+    del other["report"]
+    engine = {
+        "backend": "tf_trt",
+        "tensorrt": "8.6.1",
+        "compute_capability": "9.0",
+        "gpu": "a GPU",
+    }
+    asked = request(tmp_path, engine=engine, fallback={**other, "winner": "lite"})
+    found = execute(asked).details
+    store = open_store(str(tmp_path / "bucket"))
+    manifest = resolve(store, "digits", found["version"])
+    assert manifest.version == 2
+    assert manifest.engine is not None
+    assert manifest.engine.fallback is not None
+    fallback = resolve(store, "digits", manifest.engine.fallback.version)
+    assert (fallback.version, fallback.variant, fallback.engine) == (1, "lite", None)
+    assert fallback.digest == manifest.engine.fallback.digest
+    again = execute(asked).details
+    assert (again["version"], again["already_published"]) == (2, True)
+
+
+def test_a_version_for_triton_comes_with_its_config(tmp_path: Path) -> None:
+    folder = tmp_path / "graph"
+    (folder / "onnx").mkdir(parents=True)
+    (folder / "onnx" / "model.onnx").write_bytes(b"graph")
+    artifact = ArtifactRef(kind="onnx", digest=tree_digest(folder), uri=str(folder), size_bytes=5)
+    tensor = {"dtype": "float32", "shape": [-1, 4]}
+    execute(
+        request(
+            tmp_path,
+            winner_artifact=artifact.model_dump(mode="json"),
+            inputs={"x": tensor},
+            outputs={"y": tensor},
+        )
+    )
+    text = (tmp_path / "bucket" / "digits" / "config.pbtxt").read_text()
+    assert 'platform: "onnxruntime_onnx"' in text
+    assert (tmp_path / "bucket" / "digits" / "1" / "model.onnx").is_file()
