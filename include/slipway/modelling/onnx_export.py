@@ -163,7 +163,7 @@ class _Complaints(logging.Handler):
             self.found.append(_Unsupported(str(arguments[1]), str(arguments[0])))
         elif str(record.msg).startswith("Failed to convert node") and arguments:
             why = record.exc_info[1] if record.exc_info else None
-            kind = str(arguments[-1]).partition("op=")[2].split("\n")[0].split("\\n")[0]
+            kind = str(arguments[-1]).partition("OP=")[2].partition("\n")[0]
             node = str(arguments[0])
             self.found.append(_Unsupported(kind or node, node, _first_line(why) if why else ""))
 
