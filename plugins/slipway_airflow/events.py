@@ -70,7 +70,8 @@ def intake_dag(specs: Sequence[ModelSpec]) -> DAG | None:
         INTAKE_DAG,
         schedule=AssetAny(*_sources(listening), Asset(INTAKE_ASSET, group=GROUP)),
         catchup=False,
-        max_active_runs=1,
+        # Airflow takes minutes to be sure that a task is dead; another run does its work meanwhile.
+        max_active_runs=3,
         # A watcher waits only for a DAG that is not paused.
         is_paused_upon_creation=False,
         description="Starts the runs that events from outside ask for",

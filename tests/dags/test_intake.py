@@ -71,7 +71,7 @@ def test_the_intake_survives_serialization_and_is_not_paused_at_first(tmp_path: 
     write_spec(tmp_path, "one", ONE_QUEUE.format(model="one"))
     intake = build_dags(tmp_path)[INTAKE_DAG]
     assert intake.is_paused_upon_creation is False
-    assert intake.max_active_runs == 1
+    assert intake.max_active_runs > 1, "a run whose worker died must not hold up the others"
     json.dumps(DagSerialization.to_dict(intake))
 
 

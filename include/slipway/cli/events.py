@@ -45,8 +45,12 @@ def events(
         found = list(read_events(store, published.model).events.values())[-last:]
         aside = read_set_asides(store)[-last:]
     if as_json:
-        shown = {"events": found, "set_aside": aside}
-        print_json({k: [each.model_dump(mode="json") for each in v] for k, v in shown.items()})
+        print_json(
+            {
+                "events": [event.model_dump(mode="json") for event in found],
+                "set_aside": [one.model_dump(mode="json") for one in aside],
+            }
+        )
         return
     if replay is not None:
         console.print(

@@ -17,17 +17,29 @@ if TYPE_CHECKING:
     from slipway.storage import Store
 
 
-def open_place(uri: str, connection: str) -> Store:
-    """The store at an address, as its connection says who we are.
+class Places:
+    """Buckets, opened once each; many models share a connection, which is asked about once."""
 
-    Raises:
-        TerminalError: if there are no credentials for it.
-    """
-    own = bucket_environment(connection, uri)
-    return open_store(uri, StoreCredentials.from_environment({**os.environ, **own}))
+    def __init__(self) -> None:
+        self._credentials: dict[tuple[str, str], StoreCredentials] = {}
+        self._stores: dict[tuple[str, str], Store] = {}
+
+    def open(self, uri: str, connection: str) -> Store:
+        """The store at an address, as its connection says who we are.
+
+        Raises:
+            TerminalError: if there are no credentials for it.
+        """
+        key, cloud = (uri, connection), (uri.partition("://")[0], connection)
+        if cloud not in self._credentials:
+            environment = {**os.environ, **bucket_environment(connection, uri)}
+            self._credentials[cloud] = StoreCredentials.from_environment(environment)
+        if key not in self._stores:
+            self._stores[key] = open_store(uri, self._credentials[cloud])
+        return self._stores[key]
 
 
-def open_source(name: str, source: dict[str, Any]) -> Source:
+def open_source(name: str, source: dict[str, Any], places: Places) -> Source:
     """The source that a trigger's arguments describe: see `slipway.spec.events.source_of`.
 
     Raises:
@@ -36,7 +48,7 @@ def open_source(name: str, source: dict[str, Any]) -> Source:
     connection = str(source["connection"])
     if source["kind"] == "bucket":
         uri = str(source["uri"])
-        place = open_place(uri, connection)
+        place = places.open(uri, connection)
         return BucketSource(name, place, uri, float(source["poll_seconds"]))
     try:
         if source["kind"] == "sqs":

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from slipway.errors import SlipwayError, TerminalError
 from slipway.events.intake import follow, mark, replay, take_in, tell
 from slipway.events.messages import MessageError, ObjectCreated, parse_message
-from slipway_airflow.hooks.events import open_place
+from slipway_airflow.hooks.events import Places
 from slipway_airflow.runs import start_run
 from slipway_airflow.triggers.events import run_state
 
@@ -39,6 +39,7 @@ class IntakeOperator(BaseOperator):
     def __init__(self, *, listeners: Sequence[Listener], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.listeners = {listener.model: listener for listener in listeners}
+        self._places = Places()
 
     def execute(self, context: Context) -> dict[str, list[str]]:
         """Decide and start.
@@ -91,13 +92,13 @@ class IntakeOperator(BaseOperator):
         listener = self.listeners.get(notice.model)
         if listener is None:
             raise MessageError(f"no model {notice.model} listens to events")
-        tell(listener, _store(listener), lambda: _drops(listener), notice)
+        tell(listener, self._store(listener), lambda: self._drops(listener), notice)
         return notice.model
 
     def _take_in(self, listener: Listener) -> list[str]:
-        store, told = _store(listener), []
+        store, told = self._store(listener), []
         follow(store, listener.model, run_state)
-        for start in take_in(listener, store, lambda: _drops(listener)):
+        for start in take_in(listener, store, lambda: self._drops(listener)):
             try:
                 fresh = start_run(start.dag_id, start.run_id, start.conf)
             except TerminalError as error:
@@ -118,13 +119,11 @@ class IntakeOperator(BaseOperator):
                 hint="set the parameter model too",
                 subject="model",
             )
-        replay(_store(listener), listener.model, event_id)
+        replay(self._store(listener), listener.model, event_id)
 
+    def _store(self, listener: Listener) -> Store:
+        return self._places.open(listener.base_uri, listener.connection)
 
-def _store(listener: Listener) -> Store:
-    return open_place(listener.base_uri, listener.connection)
-
-
-def _drops(listener: Listener) -> Store:
-    connection = listener.incoming_connection or listener.connection
-    return open_place(str(listener.incoming), connection)
+    def _drops(self, listener: Listener) -> Store:
+        connection = listener.incoming_connection or listener.connection
+        return self._places.open(str(listener.incoming), connection)

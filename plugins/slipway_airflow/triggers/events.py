@@ -69,11 +69,12 @@ class EventTrigger(BaseEventTrigger):
                 yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's
 
     def _watcher(self) -> Watcher:
-        from slipway_airflow.hooks.events import open_place, open_source
+        from slipway_airflow.hooks.events import Places, open_source
 
         listeners = [Listener.model_validate(each) for each in json.loads(self.listeners)]
-        source = open_source(self.name, json.loads(self.source))
-        return Watcher(listeners, source, open_place)
+        places = Places()
+        source = open_source(self.name, json.loads(self.source), places)
+        return Watcher(listeners, source, places.open)
 
 
 def run_state(dag_id: str, run_id: str) -> str | None:
