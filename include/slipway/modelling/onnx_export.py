@@ -46,7 +46,6 @@ def export(
     signature: Signature,
     *,
     opset: int,
-    batch: int | None = None,
     simplify: bool = True,
 ) -> Any:
     """One signature of a SavedModel as a checked ONNX model in float32.
@@ -59,7 +58,6 @@ def export(
         folder: The SavedModel.
         signature: Its signature to export.
         opset: Version of ONNX's operator set.
-        batch: Size of the first dimension; None leaves it open.
         simplify: Whether constants are folded and what repeats is merged.
 
     Returns:
@@ -70,7 +68,7 @@ def export(
     """
     model = _converted(variant, folder, signature, opset)
     set_signature(model, signature.name)
-    name_batch(model, batch)
+    name_batch(model)
     if simplify:
         model = _simplified(variant, model)
     return checked(variant, model)
@@ -165,7 +163,7 @@ class _Complaints(logging.Handler):
             self.found.append(_Unsupported(str(arguments[1]), str(arguments[0])))
         elif str(record.msg).startswith("Failed to convert node") and arguments:
             why = record.exc_info[1] if record.exc_info else None
-            kind = str(arguments[-1]).partition("op=")[2].split("\n")[0].split("\\n")[0]
+            kind = str(arguments[-1]).partition("OP=")[2].partition("\n")[0]
             node = str(arguments[0])
             self.found.append(_Unsupported(kind or node, node, _first_line(why) if why else ""))
 

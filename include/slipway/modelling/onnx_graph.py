@@ -53,19 +53,30 @@ def named_nodes(variant: str, model: Any, names: Sequence[str]) -> list[str]:
     return [node.name for node in nodes if any(_is_named(node, name) for name in names)]
 
 
-def name_batch(model: Any, batch: int | None) -> None:
-    """Call the open first dimension of inputs and outputs "batch", or give it a size.
+def name_batch(model: Any) -> None:
+    """Call the open first dimension of inputs and outputs "batch".
 
-    Other open dimensions get stable names, as the exporter numbers them.
+    Other open dimensions get stable names too, where the exporter numbers them.
     """
     for value in (*model.graph.input, *model.graph.output):
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
-            if dimension.HasField("dim_value") and dimension.dim_value > 0:
-                continue
-            if axis == 0 and batch is not None:
-                dimension.dim_value = batch
-            else:
+            if not dimension.dim_value:
                 dimension.dim_param = f"{value.name}_{axis}" if axis else BATCH
+
+
+def with_batch(model: Any, batch: int | None) -> Any:
+    """The model for batches of one size; the model itself if that is None."""
+    import onnx
+
+    if batch is None:
+        return model
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        for dimension in value.type.tensor_type.shape.dim[:1]:
+            if dimension.dim_param == BATCH:
+                dimension.dim_value = batch
+    return fixed
 
 
 def set_signature(model: Any, signature: str) -> None:

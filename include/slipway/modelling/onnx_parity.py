@@ -111,15 +111,15 @@ def _asked(variant: str, session: OnnxSession, inputs: Mapping[str, Any]) -> dic
 
 
 def _batches(examples: Mapping[str, Any], fixed: int) -> Iterator[dict[str, Any]]:
-    count = min(_EXAMPLES, len(next(iter(examples.values()))))
+    import numpy as np
+
+    total = len(next(iter(examples.values())))
     sizes = iter(_BATCHES) if fixed < 0 else iter(())
-    start = 0
+    start, count = 0, min(_EXAMPLES, total)
     while start < count:
-        size = fixed if fixed > 0 else next(sizes, count - start)
-        part = {name: values[start : start + size] for name, values in examples.items()}
-        if fixed > 0 and len(next(iter(part.values()))) < fixed:
-            return
-        yield part
+        size = fixed if fixed > 0 else min(next(sizes, count), count - start)
+        places = np.arange(start, start + size) % total  # a fixed batch must be full
+        yield {name: values[places] for name, values in examples.items()}
         start += size
 
 

@@ -51,7 +51,7 @@ class OnnxSession:
         Raises:
             Exception: whatever onnxruntime says of inputs that it cannot take.
         """
-        given = {name: _to_text(values) for name, values in inputs.items() if name in self.inputs}
+        given = {name: to_text(values) for name, values in inputs.items() if name in self.inputs}
         names = list(self.outputs)
         return dict(zip(names, map(_to_bytes, self._session.run(names, given)), strict=True))
 
@@ -65,7 +65,8 @@ def _described(nodes: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
     return found
 
 
-def _to_text(values: Any) -> Any:
+def to_text(values: Any) -> Any:
+    """Texts as onnxruntime takes them, of bytes in UTF-8; other arrays stay as they are."""
     import numpy as np
 
     if values.dtype.kind not in "OS":

@@ -53,17 +53,18 @@ def damaged(folder: Path, kind: Literal["saved_model", "tflite"]) -> ArtifactRef
 def test_every_variant_is_measured_and_a_damaged_one_costs_itself_only(
     workspace: Workspace, original: ArtifactRef, tmp_path: Path
 ) -> None:
-    from support.tiny_variants import tflite
+    from support.tiny_variants import onnx, tflite
 
     variants = {
         "original": original,
         "lite": tflite(workspace, original),
         "lite_int8": tflite(workspace, original, integers=True),
+        "onnx": onnx(workspace, original),
         "broken": damaged(tmp_path, "saved_model"),
     }
     output = benchmark.run(asked(workspace, tmp_path, variants))
     found = Benchmark.model_validate(output.details)
-    assert set(found.variants) == {"original", "lite", "lite_int8"}
+    assert set(found.variants) == {"original", "lite", "lite_int8", "onnx"}
     assert set(found.failures) == {"broken"}
     for figures in found.variants.values():
         for times in (figures.single_thread, figures.all_threads):

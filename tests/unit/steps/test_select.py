@@ -34,6 +34,7 @@ class Race:
         self.gates: dict[str, Any] = {"metrics": {"accuracy": {"floor": 0.9, "largest_drop": 0.02}}}
         self.objective: dict[str, Any] = {"minimise": "latency_p50_ms"}
         self.prefer_tflite_model = True
+        self.server = "tensorflow_serving"
 
     def enter(
         self,
@@ -80,6 +81,7 @@ class Race:
                 "gates": self.gates,
                 "objective": self.objective,
                 "prefer_tflite_model": self.prefer_tflite_model,
+                "server": self.server,
                 "variants": self.variants,
             },
             results=self.results,
@@ -133,6 +135,20 @@ def test_tflite_cannot_win_where_the_server_does_not_take_it(race: Race, tmp_pat
     details, _ = race.select(tmp_path / "out")
     assert details["winner"] == "original"
     assert "prefer_tflite_model" in details["rows"][1]["reason"]
+
+
+def test_onnx_is_judged_and_shown_but_wins_only_where_triton_serves_it(
+    race: Race, tmp_path: Path
+) -> None:
+    race.enter(judged.evaluation("onnx"), 0.02, "onnx")
+    details, _ = race.select(tmp_path / "out")
+    assert details["winner"] == "original"
+    assert details["rows"][1]["verdict"] == "passed"
+    assert details["rows"][1]["reason"] == "cannot win: onnx is not served by tensorflow_serving"
+    race.server = "triton"
+    details, _ = race.select(tmp_path / "triton")
+    assert details["winner"] == "onnx"
+    assert details["rows"][0]["reason"] == "cannot win: keras is not served by triton"
 
 
 def test_a_failed_variant_costs_itself_only(race: Race, tmp_path: Path) -> None:

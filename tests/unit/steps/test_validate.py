@@ -99,6 +99,48 @@ def test_a_spoiled_variant_shows_its_drop_with_an_interval(
     assert evaluation.agreement < 0.95
 
 
+def test_onnx_is_compared_and_its_golden_requests_are_asked_of_onnxruntime(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
+    from support.tiny_variants import onnx
+
+    _, evaluation, golden = judged(workspace, tmp_path, onnx(workspace, original), original)
+    assert evaluation.agreement == 1
+    assert 0 <= evaluation.largest_difference < 1e-6
+    assert evaluation.inputs["features"].shape == (-1, 4)
+    assert evaluation.other_interface is None
+    assert evaluation.server.answered_by == "onnxruntime"
+    assert evaluation.server.requests == len(golden.requests) == 8
+    assert evaluation.server.problems == ()
+
+
+def test_onnx_of_another_signature_is_terminal_and_says_which_it_has(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
+    from support.tiny_variants import onnx
+
+    config = CONFIG | {"signature": "serving"}
+    with pytest.raises(TerminalError, match="no signature 'serving'") as caught:
+        judged(workspace, tmp_path, onnx(workspace, original), original, config)
+    assert "did you mean serving_default" in caught.value.hint
+
+
+def test_golden_requests_that_onnx_answers_otherwise_are_a_problem(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
+    from slipway.evaluation.replay import replay
+    from support.tiny_variants import Linear, onnx, saved_model
+
+    _, _, golden = judged(workspace, tmp_path, onnx(workspace, original), original)
+    other = onnx(workspace, saved_model(workspace, Linear(scale=0.5)))
+    facts = replay(other, golden)
+    assert facts.requests == 8
+    assert facts.largest_difference == pytest.approx(0.5, abs=0.2)
+    assert facts.problems[0].startswith("golden request 0: ")
+    (other.servable / "model.onnx").write_bytes(b"not a model")
+    assert "onnxruntime did not load it" in replay(other, golden).problems[0]
+
+
 def test_integer_tflite_is_compared_in_real_numbers_and_asked_in_integers(
     workspace: Workspace, original: ArtifactRef, tmp_path: Path
 ):
