@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from google.protobuf import text_format  # noqa: TID253 - the real parser is the judge
+from tritonclient.grpc import model_config_pb2  # noqa: TID253 - as above
 
 from slipway.evaluation.golden import Golden
+from slipway.modelling.gpu import find_gpu
 from slipway.serving.channels import read_channel
 from slipway.serving.layout import Layout
 from slipway.spec.loader import load_spec
@@ -71,6 +74,28 @@ def test_the_report_stands_alone_and_names_every_variant(
     assert "https://" not in page
     report = json.loads(Path(details["report"]).with_name("report.json").read_text())
     assert {variant["name"] for variant in report["variants"]} == set(rows)
+
+
+def test_without_a_gpu_engines_leave_with_their_reason_and_what_comes_before_is_kept(
+    house: House, built: str, rows: dict[str, dict[str, Any]], details: dict[str, Any]
+) -> None:
+    if find_gpu()[0] is not None:
+        pytest.skip("there is a GPU, so engines may be built")
+    for name, package in (("trt_fp16", "package tensorrt"), ("tf_trt", "TensorFlow 2.17")):
+        assert rows[name]["verdict"] == "failed"
+        assert "needs a GPU" in rows[name]["reason"]
+        assert package in rows[name]["reason"]
+        assert house.states(BUILD, built)[f"{name}.tensorrt"] == "failed"
+    page = Path(details["report"]).read_text()
+    for name in ("onnx", "onnx_float16", "onnx_int8"):
+        made = house.api.result(BUILD, built, f"{name}.onnx")
+        assert Path(made["artifact"]["uri"], "onnx", "model.onnx").is_file()
+        assert made["metrics"]["parity_examples"] > 0
+        validated = house.api.result(BUILD, built, f"{name}.validate")
+        config = Path(validated["artifact"]["uri"], "config.pbtxt").read_text()
+        assert text_format.Parse(config, model_config_pb2.ModelConfig()).name == "digits"
+    assert "parity_largest_difference" in page
+    assert "onnxruntime_onnx" in page
 
 
 def test_int8_is_small_and_not_slower_than_float32_tflite(rows: dict[str, dict[str, Any]]) -> None:

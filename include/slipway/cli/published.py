@@ -37,12 +37,14 @@ class Published:
         model: Its name.
         keep_versions: How many versions stay.
         prefer_tflite_model: Whether servers shall load TFLite; None if only the address is known.
+        server: The model server that serves it.
     """
 
     base_uri: str
     model: str
     keep_versions: int
     prefer_tflite_model: bool | None = None
+    server: str = "tensorflow_serving"
 
     def open(self) -> Store:
         """The store at the base URI.
@@ -65,7 +67,12 @@ def find_published(given: str) -> Published:
     if is_spec:
         spec = load_spec(find_spec(given, _INSTEAD))
         publish = spec.publish
-        tflite = spec.serve.prefer_tflite_model
-        return Published(publish.base_uri, spec.model, publish.keep_versions, tflite)
+        return Published(
+            publish.base_uri,
+            spec.model,
+            publish.keep_versions,
+            spec.serve.prefer_tflite_model,
+            spec.serve.server,
+        )
     base_uri, model = split_address(given)
     return Published(base_uri, model, PublishSpec.model_fields["keep_versions"].default)

@@ -14,8 +14,16 @@ from slipway.console import console
 from slipway.serving.serve_config.plan import Options, Plan, plan
 from slipway.serving.serve_config.render import files, models_config, run_script
 from slipway.serving.serve_config.table import DEFAULT_VERSION
+from slipway.serving.serve_config.triton import TritonPlan, triton_files
 
 serving = typer.Typer()
+
+
+class Server(StrEnum):
+    """The model server."""
+
+    tensorflow_serving = "tensorflow_serving"
+    triton = "triton"
 
 
 class CredentialsBy(StrEnum):
@@ -55,11 +63,23 @@ def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command l
     prefer_tflite: Annotated[
         bool | None, typer.Option(help="Load model.tflite where it is; default: the spec's.")
     ] = None,
+    tf_trt: Annotated[
+        bool, typer.Option("--tf-trt", help="Versions with engines of TF-TRT: a -gpu image.")
+    ] = False,
+    server: Annotated[
+        Server | None, typer.Option(help="Default: the spec's; tensorflow_serving.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what TensorFlow Serving needs to follow a model's bucket."""
+    """Write what a model server needs to follow a model's bucket."""
     with clear_errors(as_json=as_json):
         published = find_published(model)
+        if (server.value if server else published.server) == "triton":
+            plan_ = TritonPlan(published.model, published.base_uri, endpoint_url, region)
+            labels = _labels(published) if channels else {}
+            found = triton_files(plan_, published.open(), set(labels.values()))
+            _give(found, out, {"model": published.model, "files": found}, as_json=as_json)
+            return
         by = credentials or _by_default(published.base_uri)
         if prefer_tflite is None:
             prefer_tflite = bool(published.prefer_tflite_model)
@@ -75,20 +95,35 @@ def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command l
             monitoring=monitoring,
             sync=sync,
             prefer_tflite_model=prefer_tflite,
+            tf_trt=tf_trt,
         )
         planned = plan(published.model, published.base_uri, options)
     written = files(planned)
+    shown = {"models.config": models_config(planned), "run.sh": run_script(planned)}
+    _give(written, out, _as_json(planned, written), as_json=as_json, shown=shown)
+
+
+def _give(
+    written: dict[str, str],
+    out: Path | None,
+    facts: dict[str, object],
+    *,
+    as_json: bool,
+    shown: dict[str, str] | None = None,
+) -> None:
+    """Write the files, and say so; or show them."""
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():
             (out / name).write_text(text, "utf-8")
-        (out / "run.sh").chmod(0o755)
+            if name.endswith(".sh"):
+                (out / name).chmod(0o755)
     if as_json:
-        print_json(_as_json(planned, written))
+        print_json(facts)
     elif out is not None:
         console.print(f"wrote {', '.join(written)} to {out}", soft_wrap=True)
     else:
-        for text in (models_config(planned), run_script(planned)):
+        for text in (shown or written).values():
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -148,7 +148,7 @@ def peak_memory(folder: Path, job: Job) -> int | None:
     call, and the largest rise counts. None where the kernel does not tell.
     """
     _import_backends()
-    if job.kind not in {"tflite", "onnx"}:
+    if job.kind not in {"tflite", "onnx", "tensorrt"}:
         _start_tensorflow()
     before = own_bytes(job.servable)
     runner = open_served(job, threads=1)
@@ -205,9 +205,17 @@ class _Served:
 
 
 def open_served(job: Job, threads: int) -> Runner:
-    """A variant as Slipway's model server loads it, without the network; ONNX by onnxruntime."""
+    """A variant as Slipway's model server loads it, without the network; ONNX by onnxruntime.
+
+    An engine runs on the GPU, whatever the number of threads.
+    """
     from slipway.evaluation.runner import Runner
 
+    if job.kind == "tensorrt":
+        from slipway.evaluation.signatures import OnnxSignature
+        from slipway.modelling.tensorrt_session import PLAN_FILE, TensorRTSession
+
+        return Runner(job.variant, OnnxSignature(TensorRTSession(Path(job.servable, PLAN_FILE))))
     if job.kind == "onnx":
         from slipway.evaluation.signatures import OnnxSignature
         from slipway.modelling.onnx_graph import MODEL_FILE

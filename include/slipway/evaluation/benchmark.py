@@ -101,7 +101,7 @@ def _prepare(
 
     batch = BATCH
     arrays: dict[str, Any] = {name: np.asarray(values) for name, values in inputs.items()}
-    if artifact.kind in {"tflite", "onnx"}:
+    if artifact.kind in {"tflite", "onnx", "tensorrt"}:
         runner = open_runner(artifact, signature, variant)
         batch = runner.batch or BATCH
         arrays = runner.encode(arrays)

@@ -100,6 +100,7 @@ class Evaluation(Contract):
         other_interface: How the signature differs from the original's, so that a client of the
             original could not talk to the variant; None if it does not.
         server: What the model server answered.
+        triton_config: How Triton would serve it, as text proto; None if Triton would not.
     """
 
     model: str
@@ -118,6 +119,7 @@ class Evaluation(Contract):
     outputs: dict[str, TensorFacts]
     other_interface: str | None
     server: ServerFacts
+    triton_config: str | None = None
 
 
 class Quantiles(Contract):

@@ -1,4 +1,4 @@
-"""Golden requests asked of onnxruntime, for what no model server on this machine serves."""
+"""Golden requests asked of a runtime, for what no model server on this machine serves."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ if TYPE_CHECKING:
     from slipway.contracts import ArtifactRef
     from slipway.evaluation.golden import Golden
     from slipway.modelling.onnx_session import OnnxSession
+    from slipway.modelling.tensorrt_session import TensorRTSession
     from slipway.serving.server.signatures import TensorSpec
 
 ONNXRUNTIME = "onnxruntime"
+TENSORRT = "TensorRT"
 
 
 def replay(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
-    """Load an ONNX model anew, with nothing optimised, and ask it the golden requests.
+    """Load an ONNX model anew, with nothing optimised, or an engine; ask it the golden requests.
 
     It is given what their JSON holds, so that rounding and the JSON itself are proven too. Never
     raises for what the variant does wrong: that is in `problems`.
     """
-    from slipway.modelling.onnx_session import OnnxSession
-
+    runtime = TENSORRT if artifact.kind == "tensorrt" else ONNXRUNTIME
     try:
-        session = OnnxSession(artifact.servable / MODEL_FILE, optimise=False)
+        session = _open(artifact)
     except Exception as error:  # noqa: BLE001  # whatever the runtime says of the file is the answer
         return ServerFacts(
             requests=0,
             largest_difference=None,
-            problems=(f"onnxruntime did not load it: {error}",),
-            answered_by=ONNXRUNTIME,
+            problems=(f"{runtime} did not load it: {error}",),
+            answered_by=runtime,
         )
     problems: list[str] = []
     largest = 0.0
@@ -52,11 +53,21 @@ def replay(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
         requests=len(golden.requests),
         largest_difference=largest if math.isfinite(largest) else None,
         problems=tuple(problems),
-        answered_by=ONNXRUNTIME,
+        answered_by=runtime,
     )
 
 
-def _answer(session: OnnxSession, body: dict[str, Any]) -> object:
+def _open(artifact: ArtifactRef) -> OnnxSession | TensorRTSession:
+    if artifact.kind == "tensorrt":
+        from slipway.modelling.tensorrt_session import PLAN_FILE, TensorRTSession
+
+        return TensorRTSession(artifact.servable / PLAN_FILE)
+    from slipway.modelling.onnx_session import OnnxSession
+
+    return OnnxSession(artifact.servable / MODEL_FILE, optimise=False)
+
+
+def _answer(session: OnnxSession | TensorRTSession, body: dict[str, Any]) -> object:
     from slipway.serving.server.decoding import parse_predict
     from slipway.serving.server.encoding import predict_answer
 
@@ -65,7 +76,7 @@ def _answer(session: OnnxSession, body: dict[str, Any]) -> object:
     return answer
 
 
-def _specs(session: OnnxSession) -> dict[str, TensorSpec]:
+def _specs(session: OnnxSession | TensorRTSession) -> dict[str, TensorSpec]:
     from slipway.serving.server.signatures import TensorSpec
 
     return {name: TensorSpec(dtype, shape) for name, (dtype, shape) in session.inputs.items()}

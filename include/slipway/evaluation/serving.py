@@ -81,7 +81,7 @@ def ask_server(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
     """
     import httpx
 
-    if artifact.kind == "onnx":
+    if artifact.kind in {"onnx", "tensorrt"}:
         return replay(artifact, golden)
 
     from slipway.serving.server.app import Server

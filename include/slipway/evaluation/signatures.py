@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from slipway.contracts import ArtifactRef
     from slipway.modelling.onnx_session import OnnxSession
+    from slipway.modelling.tensorrt_session import TensorRTSession
 
     Arrays = Mapping[str, np.ndarray]
 
@@ -38,7 +39,8 @@ def load_signature(artifact: ArtifactRef, name: str, variant: str) -> Signature:
         TerminalError: there is none of this name.
         Exception: whatever the runtime says of a damaged file or a missing operator.
     """
-    load = {"tflite": _load_tflite, "onnx": _load_onnx}.get(artifact.kind, _load_saved_model)
+    loaders = {"tflite": _load_tflite, "onnx": _load_onnx, "tensorrt": _load_tensorrt}
+    load = loaders.get(artifact.kind, _load_saved_model)
     return load(artifact, name, variant)
 
 
@@ -97,13 +99,13 @@ class _TFLite:
 
 
 class OnnxSignature:
-    """An ONNX model; see `Signature`.
+    """An ONNX model, or the engine made from one; see `Signature`.
 
     Args:
         session: The model in memory.
     """
 
-    def __init__(self, session: OnnxSession) -> None:
+    def __init__(self, session: OnnxSession | TensorRTSession) -> None:
         self.call = session.run
         self.inputs = _onnx_facts(session.inputs)
         self.outputs = _onnx_facts(session.outputs)
@@ -137,6 +139,13 @@ def _load_onnx(artifact: ArtifactRef, signature: str, variant: str) -> Signature
     session = OnnxSession(artifact.servable / MODEL_FILE)
     _require_signature(signature, [session.signature] if session.signature else [], variant)
     return OnnxSignature(session)
+
+
+def _load_tensorrt(artifact: ArtifactRef, signature: str, variant: str) -> Signature:
+    from slipway.modelling.tensorrt_session import PLAN_FILE, TensorRTSession
+
+    del signature, variant  # an engine has one signature, without a name
+    return OnnxSignature(TensorRTSession(artifact.servable / PLAN_FILE))
 
 
 def _onnx_facts(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, TensorFacts]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TritonKind = Literal["onnx", "tensorrt"]
 
 PLATFORMS: dict[TritonKind, str] = {"onnx": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
+CONFIG_FILE = "config.pbtxt"
 # A graph with a dynamic batch takes any number; Triton wants one, and queues up to it.
 ONNX_BATCH = 64
 

@@ -22,6 +22,7 @@ from slipway.evaluation.metrics import find_metrics
 from slipway.evaluation.runner import open_runner
 from slipway.evaluation.serving import ask_server, make_golden
 from slipway.evaluation.sizes import compressed_bytes, size_bytes
+from slipway.serving.triton import CONFIG_FILE, model_config
 from slipway.spec.base import Ratio, StepConfig
 from slipway.spec.variants import ORIGINAL
 from slipway.steps.base import StepOutput
@@ -41,7 +42,7 @@ class ValidateConfig(StepConfig):
 
 
 def run(context: StepContext) -> StepOutput:
-    """Write evaluation.json and golden.json.
+    """Write evaluation.json and golden.json, and config.pbtxt of what Triton can serve.
 
     Raises:
         TerminalError: an unknown metric, an input or output of the wrong shape, NaN outputs, or a
@@ -83,9 +84,12 @@ def run(context: StepContext) -> StepOutput:
         outputs=ours.signature.outputs,
         other_interface=_other_interface(ours, theirs),
         server=ask_server(context.input("variant"), golden),
+        triton_config=_triton_config(context, ours),
     )
     evaluation.write(context.folder / EVALUATION_FILE)
     golden.write(context.folder / GOLDEN_FILE)
+    if evaluation.triton_config is not None:
+        (context.folder / CONFIG_FILE).write_text(evaluation.triton_config, "utf-8")
     _tell(context, evaluation)
     return StepOutput("report", metrics=_figures(evaluation), details=_facts(evaluation.server))
 
@@ -97,6 +101,14 @@ def _open(context: StepContext, signature: str) -> tuple[Runner, Runner]:
     if variant.digest == original.digest:
         return ours, ours
     return ours, open_runner(original, signature, ORIGINAL)
+
+
+def _triton_config(context: StepContext, ours: Runner) -> str | None:
+    """For ONNX; that of an engine depends on its profiles, and is made when it is published."""
+    if context.input("variant").kind != "onnx":
+        return None
+    signature = ours.signature
+    return model_config(context.request.model, "onnx", signature.inputs, signature.outputs)
 
 
 def _other_interface(ours: Runner, theirs: Runner) -> str | None:

@@ -6,6 +6,7 @@ from slipway.serving.serve_config.table import (
     DIRECT_POLL_SECONDS,
     POLL_SOURCES,
     READINGS,
+    TF_TRT_RANGES,
     TFLITE_FLAGS,
     VARIABLE_SOURCES,
     VARIABLES,
@@ -57,6 +58,8 @@ _OPTIONS = [
         "no `monitoring.config`, by which the server shows metrics to Prometheus at its REST port",
     ],
     ["`--prefer-tflite`", "the flag for TFLite, see below; with a spec the spec says it"],
+    ["`--tf-trt`", "the -gpu image and a GPU, for SavedModels with engines of TF-TRT, see below"],
+    ["`--server triton`", "what Triton needs instead, see below; with a spec the spec says it"],
 ]
 
 _SYNC = """
@@ -67,10 +70,39 @@ identity, a machine's role, CA bundle. [Connections](connections.md) has every v
 """
 
 
+_TRITON = """\
+## Triton
+
+ONNX variants and the engines made from them (`tensorrt` with `backend: onnx`) are served by Triton,
+which a spec says with `serve.server: triton`. Publishing makes the bucket its model repository:
+
+```
+<base_uri>/<model>/config.pbtxt                    how Triton serves the model, by its own protobufs
+<base_uri>/<model>/<version>/model.onnx|model.plan   what it loads
+<base_uri>/<model>/<version>/slipway.json          the manifest, as everywhere; Triton ignores it
+<base_uri>/<model>/_slipway/triton/<version>.pbtxt   the config of that version
+```
+
+`config.pbtxt` is placed before the first manifest. A version that takes or gives anything else, or
+smaller batches, is refused. Versions may be of both kinds: `config.pbtxt` is that of the first, and
+a request to load carries the config of the version. Versions have no zero in front, which Triton
+would ignore, and channels, ledger and retention are as for every other variant.
+
+`slipway serve-config MODEL --server triton` writes `run.sh`, which starts Triton with
+`--model-control-mode=explicit`: polling reads half a version. `load.json`, and `load.sh` which
+sends it, load exactly what the channels point to, or the newest version. `TRITON_IMAGE` names the
+image; for an engine it must have the TensorRT that the manifest names.
+
+An engine runs on the compute capability and the TensorRT that it was built for. The manifest says
+both. `serve.compute_capability` and `serve.tensorrt` say what the servers have; a rollout of an
+engine that does not fit is refused before anything moves. With `serve.fallback` the variant named
+there is published first, as a version of its own, and rolled out in the engine's place."""
+
+
 def serving_doc() -> str:
     """The page as Markdown."""
     head = _HEAD.replace("OPTIONS", _table(["option", "puts into the files"], _OPTIONS))
-    parts = [head, _readings(), _SYNC, _polls(), _variables(), _flags(), ""]
+    parts = [head, _readings(), _SYNC, _polls(), _variables(), _flags(), _tf_trt(), _TRITON, ""]
     return "\n".join(parts)
 
 
@@ -133,6 +165,27 @@ def _flags() -> str:
 With `serve.prefer_tflite_model: true` in the spec the server is told to load `model.tflite`:
 
 {_table(["flag", "server", "means", "sources"], rows)}"""
+
+
+def _tf_trt() -> str:
+    rows = [
+        [
+            f"{dotted(one.first)} {'and later' if one.last is None else f'to {dotted(one.last)}'}",
+            "none"
+            if one.image_suffix is None
+            else f"`tensorflow/serving:<version>{one.image_suffix}`",
+            one.means,
+            _links(one.sources),
+        ]
+        for one in TF_TRT_RANGES
+    ]
+    return f"""
+## TensorRT in TensorFlow Serving
+
+SavedModels with engines (`tensorrt` with `backend: tf_trt`) are made by TensorFlow up to 2.17:
+
+{_table(["server", "image", "what it does", "sources"], rows)}
+"""
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

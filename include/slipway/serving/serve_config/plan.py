@@ -13,6 +13,7 @@ from slipway.serving.serve_config.table import (
     VARIABLES,
     parse_release,
     reading,
+    tf_trt_tag,
     tflite_flag,
 )
 
@@ -53,6 +54,7 @@ class Options:
         monitoring: Whether metrics are shown to Prometheus.
         sync: Follow a synchronised folder also where the server could read the bucket itself.
         prefer_tflite_model: Load model.tflite where it is.
+        tf_trt: The versions have engines of TF-TRT, which a GPU image must load.
     """
 
     server_version: str
@@ -68,6 +70,7 @@ class Options:
     monitoring: bool = True
     sync: bool = False
     prefer_tflite_model: bool = False
+    tf_trt: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,13 @@ class Plan:
     @property
     def image(self) -> str:
         """TensorFlow Serving's image."""
-        return f"{IMAGE}:{self.options.server_version}"
+        version = self.options.server_version
+        return f"{IMAGE}:{tf_trt_tag(version) if self.options.tf_trt else version}"
+
+    @property
+    def gpu(self) -> bool:
+        """Whether the container must be given a GPU."""
+        return self.image.endswith("-gpu")
 
     @property
     def source_folder(self) -> str | None:
@@ -120,10 +129,13 @@ def plan(model: str, base_uri: str, options: Options) -> Plan:
         options: The rest.
 
     Raises:
-        TerminalError: The server's version is none or too old, cannot load the TFLite that shall be
-            served, or nothing is known of the storage; `subject` is the field.
+        TerminalError: The server's version is none or too old, cannot load the TFLite or the
+            engines that shall be served, or nothing is known of the storage; `subject` is the
+            field.
     """
     release = parse_release(options.server_version)
+    if options.tf_trt:
+        tf_trt_tag(options.server_version)
     base_uri = _absolute(base_uri.rstrip("/"))
     way = reading(base_uri, release)
     if options.sync and way.scheme != "file":

@@ -114,6 +114,8 @@ def run_script(plan: Plan) -> str:
     command = ["docker", "run", "--detach", "--restart", "unless-stopped", "--name", name]
     command += ["--publish", f"127.0.0.1:{REST_PORT}:{REST_PORT}"]
     command += ["--publish", f"127.0.0.1:{GRPC_PORT}:{GRPC_PORT}"]
+    if plan.gpu:
+        command += ["--gpus", "all"]
     if not syncing:
         command += [*_docker_environment(plan), *_docker_credentials(plan)]
     command += ["--volume", f"$PWD:{CONFIG_FOLDER}:ro"]
@@ -134,6 +136,9 @@ def compose(plan: Plan) -> str:
         "ports": ports,
         "volumes": [f".:{CONFIG_FOLDER}:ro", *_models_mount(plan, _VOLUME)],
     }
+    if plan.gpu:
+        devices = [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
+        server["deploy"] = {"resources": {"reservations": {"devices": devices}}}
     services: dict[str, Any] = {"serving": server}
     document: dict[str, Any] = {"services": services}
     reader = server

@@ -189,6 +189,43 @@ TFLITE_FLAGS: tuple[Flag, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class TfTrtRange:
+    """Whether a range of servers loads SavedModels with engines of TF-TRT.
+
+    Attributes:
+        first: The first server release.
+        last: The last one; None: all that follow.
+        image_suffix: Of the tags that load them; None: no image does.
+        means: What happens.
+        sources: Where this is known from.
+    """
+
+    first: Release
+    last: Release | None
+    image_suffix: str | None
+    means: str
+    sources: tuple[str, ...]
+
+
+TF_TRT_RANGES: tuple[TfTrtRange, ...] = (
+    TfTrtRange(
+        OLDEST,
+        (2, 17),
+        "-gpu",
+        "loads them on a GPU; engines that were built ahead need the TensorRT that built them",
+        (f"{_ISSUES}4018", f"{_ISSUES}1388"),
+    ),
+    TfTrtRange(
+        (2, 18),
+        None,
+        None,
+        "is built without TensorRT: `CreateTRTResourceHandle` is not registered, and loading fails",
+        (f"{_ISSUES}4018", "https://github.com/tensorflow/tensorflow/issues/87911"),
+    ),
+)
+
+
 def parse_release(version: str) -> Release:
     """Major and minor number of a server version such as ``2.20.0`` or ``2.20.0-gpu``.
 
@@ -244,3 +281,23 @@ def tflite_flag(release: Release) -> str:
         hint="Use 2.3 or later, or set serve.prefer_tflite_model to false.",
         subject="serve.prefer_tflite_model",
     )
+
+
+def tf_trt_tag(version: str) -> str:
+    """The tag of the image of a server version that loads engines of TF-TRT.
+
+    Raises:
+        TerminalError: No image of that version does.
+    """
+    release = parse_release(version)
+    for one in TF_TRT_RANGES:
+        if one.first <= release and (one.last is None or release <= one.last):
+            if one.image_suffix is not None:
+                return f"{version.removesuffix(one.image_suffix)}{one.image_suffix}"
+            raise TerminalError(
+                f"TensorFlow Serving {version} {one.means.replace('`', '')}.",
+                hint="Serve with 2.17.1-gpu, or build the engine with backend onnx and serve it "
+                "with Triton.",
+                subject="server_version",
+            )
+    raise AssertionError(release)  # the ranges cover every release that parse_release lets through

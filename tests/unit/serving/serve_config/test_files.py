@@ -191,3 +191,33 @@ def test_the_command_writes_the_files_and_says_them_in_json(tmp_path: Path):
     assert said["environment"]["AWS_SECRET_ACCESS_KEY"] is None
     refused = CliRunner().invoke(app, [*arguments[:2], "--server-version", "latest"])
     assert refused.exit_code == 1
+
+
+# By release: the flag for TFLite (tensorflow/serving commits d16ceaf and 8589d81), and the image
+# for engines of TF-TRT (tensorflow/serving#4018, tensorflow#87911).
+@pytest.mark.parametrize(
+    ("version", "tflite", "image"),
+    [
+        ("2.2.0", "--use_tflite_model=true", "tensorflow/serving:2.2.0-gpu"),
+        ("2.6.2", "--prefer_tflite_model=true", "tensorflow/serving:2.6.2-gpu"),
+        ("2.17.1", "--prefer_tflite_model=true", "tensorflow/serving:2.17.1-gpu"),
+        ("2.20.0", "--prefer_tflite_model=true", None),
+    ],
+)
+def test_a_server_is_started_for_its_conversion(version: str, tflite: str, image: str | None):
+    lite = planned(URIS[2], version, prefer_tflite_model=True)
+    assert [flag for flag in lite.flags if "tflite" in flag] == [tflite]
+    assert "--gpus" not in files(lite)["run.sh"]
+    if image is None:
+        with pytest.raises(TerminalError, match="built without TensorRT"):
+            planned(URIS[2], version, tf_trt=True)
+        return
+    made = planned(URIS[2], version, tf_trt=True)
+    assert made.image == image
+    assert not [flag for flag in made.flags if "tflite" in flag]
+    script = shlex.split(files(made)["run.sh"].replace("\\\n", " "), comments=True)
+    assert script[script.index("--gpus") + 1] == "all"
+    assert image in script
+    server = yaml.safe_load(files(made)["compose.yaml"])["services"]["serving"]
+    [device] = server["deploy"]["resources"]["reservations"]["devices"]
+    assert (server["image"], device["capabilities"]) == (image, ["gpu"])

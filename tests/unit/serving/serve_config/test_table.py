@@ -7,9 +7,11 @@ from slipway.serving.serve_config.table import (
     NEWEST_SEEN,
     OLDEST,
     READINGS,
+    TF_TRT_RANGES,
     TFLITE_FLAGS,
     parse_release,
     reading,
+    tf_trt_tag,
     tflite_flag,
 )
 
@@ -40,7 +42,9 @@ def test_the_way_follows_storage_and_release(uri: str, version: str, way: str, p
 
 
 def test_what_is_said_of_a_cloud_has_a_source():
-    assert all(one.sources for one in (*READINGS, *TFLITE_FLAGS) if _of_a_cloud(one))
+    assert all(
+        one.sources for one in (*READINGS, *TFLITE_FLAGS, *TF_TRT_RANGES) if _of_a_cloud(one)
+    )
 
 
 def _of_a_cloud(one: object) -> bool:
@@ -71,3 +75,37 @@ def test_what_is_no_version_or_too_old_is_refused(version: str):
 def test_an_unknown_storage_is_named():
     with pytest.raises(TerminalError, match="hdfs://models"):
         reading("hdfs://models", (2, 20))
+
+
+# tensorflow/serving#4018: 2.17.0-gpu loads what 2.18.0-gpu does not; tensorflow#87911: 2.18 and
+# later are built without TensorRT.
+@pytest.mark.parametrize(
+    ("version", "tag"),
+    [
+        ("2.2.0", "2.2.0-gpu"),
+        ("2.6.2", "2.6.2-gpu"),
+        ("2.17.1", "2.17.1-gpu"),
+        ("2.17.1-gpu", "2.17.1-gpu"),
+        ("2.18.0", None),
+        ("2.20.0", None),
+        ("2.20.0-gpu", None),
+    ],
+)
+def test_engines_of_tf_trt_need_a_gpu_image_that_has_tensorrt(version: str, tag: str | None):
+    if tag is not None:
+        assert tf_trt_tag(version) == tag
+        return
+    with pytest.raises(TerminalError, match="built without TensorRT") as caught:
+        tf_trt_tag(version)
+    assert "2.17.1-gpu" in caught.value.hint
+
+
+def test_each_release_is_in_one_range_of_tf_trt():
+    for release in RELEASES:
+        assert (
+            sum(
+                one.first <= release and (one.last is None or release <= one.last)
+                for one in TF_TRT_RANGES
+            )
+            == 1
+        )
