@@ -15,6 +15,7 @@ COMMANDS = {
     "validate": "specs:specs",
     "plan": "specs:specs",
     "schema": "specs:specs",
+    "scan": "scanning:scanning",
     "render": "manifests:rendering",
     "run": "building:building",
     "report": "building:building",

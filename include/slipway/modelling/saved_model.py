@@ -39,6 +39,27 @@ def read_signatures(folder: Path) -> dict[str, Signature]:
     Raises:
         TerminalError: if a file is missing or cannot be read, or nothing is tagged "serve".
     """
+    content = parse(folder)
+    for graph in content.meta_graphs:
+        if "serve" in graph.meta_info_def.tags:
+            return {
+                name: Signature(name, _specs(found.inputs), _specs(found.outputs))
+                for name, found in sorted(graph.signature_def.items())
+                if found.method_name == _PREDICT
+            }
+    raise TerminalError(
+        f"{folder} holds no graph with the tag 'serve', which model servers load",
+        hint="export it again with tf.saved_model.save",
+        subject=str(folder),
+    )
+
+
+def parse(folder: Path) -> Any:
+    """The message of a SavedModel, as `saved_model_pb2.SavedModel`; nothing of it is run.
+
+    Raises:
+        TerminalError: if a file is missing or cannot be read.
+    """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -52,18 +73,7 @@ def read_signatures(folder: Path) -> dict[str, Signature]:
             hint="export it again with tf.saved_model.save",
             subject=str(folder),
         ) from None
-    for graph in content.meta_graphs:
-        if "serve" in graph.meta_info_def.tags:
-            return {
-                name: Signature(name, _specs(found.inputs), _specs(found.outputs))
-                for name, found in sorted(graph.signature_def.items())
-                if found.method_name == _PREDICT
-            }
-    raise TerminalError(
-        f"{folder} holds no graph with the tag 'serve', which model servers load",
-        hint="export it again with tf.saved_model.save",
-        subject=str(folder),
-    )
+    return content
 
 
 def choose_signature(variant: str, folder: Path, wanted: str | None) -> Signature:
