@@ -6,7 +6,7 @@ import os
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slipway.contracts import StepFailure, StepOutcome
 from slipway.errors import SlipwayError
@@ -58,6 +58,7 @@ class Build:
         run_id: Name of this run in manifests.
         watcher: Told of every step.
         force: Run steps although their results are known.
+        parameters: More that belongs to this run alone, as a dropped model that it is for.
         outcomes: How each step ended, by task id.
     """
 
@@ -68,6 +69,7 @@ class Build:
     run_id: str
     watcher: Watcher
     force: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     outcomes: dict[str, StepOutcome] = field(default_factory=dict)
     _over: set[str] = field(default_factory=set)
     _processes: dict[str, Running] = field(default_factory=dict)
@@ -177,7 +179,7 @@ class Build:
             step,
             self.outcomes,
             workspace=self.workspace,
-            parameters={"run_id": self.run_id},
+            parameters={"run_id": self.run_id, **self.parameters},
             force=self.force,
         )
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from slipway.content import tree_digest
 from slipway.contracts import StepFailure, StepOutcome, StepRequest
 from slipway.errors import TerminalError
+from slipway.incoming import INCOMING, incoming_of
+from slipway.spec.incoming import IncomingModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,23 +62,28 @@ def build_request(
         planned: The step.
         outcomes: How earlier steps of the same run ended, by task id.
         workspace: Root of the workspace.
-        parameters: What belongs to this run alone; `spec_digest` is added, and for
-            an import `spec_folder`.
+        parameters: What belongs to this run alone, as the dropped model that it is for
+            (`incoming`: uri and digest); `spec_digest` is added, and for an import `spec_folder`.
         force: Run the step even if its result is known.
 
     Raises:
         SlipwayError: the failure of a step whose artifact or report this step cannot do without.
         TerminalError: if such a step did not run, if a tolerant step is left with no artifact at
-            all, or if the definition or the SavedModel is not there.
+            all, if the definition or the SavedModel is not there, or if the dropped model is
+            refused.
     """
     config = dict(planned.config)
     values = {**(parameters or {}), "spec_digest": spec_digest(spec)}
-    if planned.step == "import" and spec.saved_model is not None:
+    if spec.imported and planned.step == "check":
+        _dropped_or_own(spec, spec_file, values.get(INCOMING))
+    if spec.imported and planned.step == "import":
+        place = _dropped_or_own(spec, spec_file, values.get(INCOMING))
         # The key is to follow the content, not the place, so the place is no option.
-        config["saved_model_digest"] = tree_digest(saved_model_folder(spec, spec_file))
+        if isinstance(place, IncomingModel):
+            config |= {"saved_model": None, "saved_model_digest": place.digest}
+        else:
+            config["saved_model_digest"] = tree_digest(place)
         values["spec_folder"] = str(spec_file.resolve().parent)
-    if planned.step == "check" and spec.saved_model is not None:
-        saved_model_folder(spec, spec_file)
     definition = None
     if planned.step not in _WITHOUT_DEFINITION:
         definition = str(definition_module(spec, spec_file))
@@ -135,6 +142,11 @@ def saved_model_folder(spec: ModelSpec, spec_file: Path) -> Path:
             subject="saved_model",
         )
     return folder
+
+
+def _dropped_or_own(spec: ModelSpec, spec_file: Path, given: Any) -> IncomingModel | Path:
+    """What a run brings in: the dropped model that it is for, or the spec's own SavedModel."""
+    return incoming_of(spec, given) or saved_model_folder(spec, spec_file)
 
 
 def spec_digest(spec: ModelSpec) -> str:

@@ -18,6 +18,8 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, get_parsing_context
 
 from slipway.errors import SlipwayError, TerminalError
+from slipway.incoming import INCOMING
+from slipway.spec.incoming import IncomingModel
 from slipway.spec.loader import load_spec, spec_files
 from slipway.spec.plan import plan_adopt, plan_build, plan_rollout
 from slipway_airflow import docs
@@ -80,6 +82,8 @@ def build_dag(spec: ModelSpec, file: Path) -> DAG:
         tasks[planned.task_id] = task
     # Set before, Airflow would copy it once for each task, which doubles the time that this takes.
     dag.params["force"] = Param(False, type="boolean", title="Compute everything anew")
+    if spec.incoming is not None and spec.incoming.uri is not None:
+        dag.params[INCOMING] = _incoming_param(spec.incoming.uri)
     return dag
 
 
@@ -244,6 +248,17 @@ def _refused(file: Path, error: Exception) -> TerminalError:
         f"{file.name}: Airflow refuses it: {type(error).__name__}: {error}",
         hint="correct the spec; the traceback is in the DAG processor's log",
         subject=str(file),
+    )
+
+
+def _incoming_param(place: str) -> Param:
+    schema = IncomingModel.model_json_schema()
+    return Param(
+        None,
+        type=["object", "null"],
+        title="Dropped model",
+        description=f"Uri of a folder directly below {place}, and the digest of its content.",
+        **{key: schema[key] for key in ("properties", "required", "additionalProperties")},
     )
 
 

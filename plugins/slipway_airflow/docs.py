@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 def build_doc(spec: ModelSpec) -> str:
     """Markdown on a build DAG: the variants, what they must reach, where the winner goes."""
-    source = "imported" if spec.saved_model else "trained"
+    source = "imported" if spec.imported else "trained"
     rows = [f"| {ORIGINAL} | | {source} | yes |"]
     rows += [
         f"| {name} | {variant.source} | {variant.technique} | {'yes' if variant.required else ''} |"
-        for name, variant in spec.variants.items()
+        for name, variant in spec.made_variants.items()
     ]
     return "\n".join(
         [

@@ -18,12 +18,14 @@ from slipway.cli.base import (
 )
 from slipway.console import BuildProgress, console, errors, variants_table
 from slipway.errors import TerminalError
+from slipway.incoming import INCOMING, digest_of_dropped, incoming_of
 from slipway.spec.loader import load_spec
 from slipway.spec.plan import plan_build
 from slipway.workspace import Workspace, default_workspace
 
 if TYPE_CHECKING:
     from slipway.contracts import StepOutcome
+    from slipway.spec.model import ModelSpec
 
 building = typer.Typer()
 
@@ -33,6 +35,9 @@ def run(
     spec: SpecArgument,
     workspace: WorkspaceOption = None,
     force: Annotated[bool, typer.Option(help="Run steps whose result is known.")] = False,
+    incoming: Annotated[
+        str | None, typer.Option(help="A dropped model: a folder directly below incoming.uri.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole build: train, optimise, convert, validate, select, publish."""
@@ -41,11 +46,12 @@ def run(
     with clear_errors(as_json=as_json):
         file = find_spec(spec)
         model = load_spec(file)
+        parameters = _of_dropped(model, incoming)
         steps = plan_build(model)
         run_id = f"cli__{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with BuildProgress(len(steps)) as progress:
             folder = workspace or default_workspace()
-            build = Build(model, file, steps, folder, run_id, progress, force)
+            build = Build(model, file, steps, folder, run_id, progress, force, parameters)
             outcomes = build.run()
     failure = what_stopped(steps, outcomes)
     if as_json:
@@ -57,6 +63,14 @@ def run(
     if failure:
         errors.print(f"logs: {build.logs}", soft_wrap=True, highlight=False)
         raise exit_with(failure.error())
+
+
+def _of_dropped(spec: ModelSpec, uri: str | None) -> dict[str, Any]:
+    """The parameters of a run for a dropped folder, which is read for its digest."""
+    if uri is None:
+        return {}
+    incoming_of(spec, {"uri": uri, "digest": "0" * 64})  # refused before anything is read
+    return {INCOMING: {"uri": uri, "digest": digest_of_dropped(uri)}}
 
 
 def _show_build(outcomes: dict[str, StepOutcome]) -> None:

@@ -34,7 +34,8 @@ class JobRequest(Contract):
     Attributes:
         request: As the worker made it; its paths are the worker's.
         definition: Digest of the folder with the model definition; "" if the step needs none.
-        saved_model: Digest of the SavedModel that is brought in; "" if there is none.
+        saved_model: Digest of the SavedModel that is brought in; "" if there is none, or if it was
+            dropped in a bucket, from which the Job fetches it.
         timeout_seconds: Time limit of the step.
     """
 
@@ -66,7 +67,7 @@ def send(request: StepRequest, workspace: SharedWorkspace, *, timeout_seconds: i
     definition = saved_model = ""
     if request.definition is not None:
         definition = _send_definition(Path(request.definition), workspace.bucket)
-    if request.step == "import":
+    if request.step == "import" and request.config["saved_model"] is not None:
         saved_model = workspace.bucket.push(_saved_model_folder(request))
     return JobRequest(
         request=request,

@@ -127,14 +127,41 @@ class ModelSpec(SpecModel):
                 raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _incoming_comes_from_somewhere(self) -> ModelSpec:
+        if self.incoming is None:
+            return self
+        if self.incoming.uri is None and self.saved_model is None:
+            msg = "incoming.uri: give the place where models are dropped, or saved_model"
+            raise ValueError(msg)
+        if self.incoming.uri is not None and _overlap(self.incoming.uri, self.published_uri):
+            msg = f"incoming.uri: {self.incoming.uri} overlaps {self.published_uri}, which holds "
+            raise ValueError(msg + "the published versions; give a place of its own")
+        return self
+
+    @property
+    def imported(self) -> bool:
+        """Whether the original is a SavedModel that is brought in, instead of trained."""
+        return self.saved_model is not None or self.incoming is not None
+
+    @property
+    def made_variants(self) -> dict[str, Variant]:
+        """The variants that a build makes: none where what is brought in stays as it is."""
+        return self.variants if self.incoming is None or self.incoming.optimise else {}
+
+    @property
+    def published_uri(self) -> str:
+        """The folder of the published versions."""
+        return f"{self.publish.base_uri.rstrip('/')}/{self.model}"
+
     def chain_problems(self) -> list[tuple[str, str]]:
         """What is wrong with the variants' chains: pairs of field path and message."""
-        return chain_problems(self.variants, trained=self.saved_model is None)
+        return chain_problems(self.variants, trained=not self.imported)
 
     def artifact_kind(self, variant: str) -> str:
         """Kind of a variant's artifact: keras, saved_model or tflite."""
         if variant == ORIGINAL:
-            return "saved_model" if self.saved_model else "keras"
+            return "saved_model" if self.imported else "keras"
         return STEPS[self.variants[variant].technique].produces or "keras"
 
     def runtime_of(self, step: str, variant: str | None) -> str:
@@ -145,3 +172,9 @@ class ModelSpec(SpecModel):
     def rendered(self) -> dict[str, Any]:
         """The spec as JSON values, with every default filled in."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one of two addresses is the other or lies below it."""
+    one, other = f"{one.rstrip('/')}/", f"{other.rstrip('/')}/"
+    return one.startswith(other) or other.startswith(one)

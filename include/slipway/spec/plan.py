@@ -56,7 +56,7 @@ class PlannedStep:
 def make_task_id(spec: ModelSpec, variant: str) -> str:
     """Task id of the step that makes a variant."""
     if variant == ORIGINAL:
-        return f"{ORIGINAL}.{'import' if spec.saved_model else 'train_export'}"
+        return f"{ORIGINAL}.{'import' if spec.imported else 'train_export'}"
     return f"{variant}.{spec.variants[variant].technique}"
 
 
@@ -177,8 +177,14 @@ def plan_adopt(spec: ModelSpec) -> list[PlannedStep]:
 
 def _original(spec: ModelSpec) -> PlannedStep:
     task_id = make_task_id(spec, ORIGINAL)
-    if spec.saved_model:
-        config = {"saved_model": spec.saved_model, "signature": spec.signature}
+    if spec.imported:
+        config: dict[str, Any] = {"saved_model": spec.saved_model, "signature": spec.signature}
+        if spec.incoming is not None:
+            config |= {
+                "allow_operations": sorted(set(spec.incoming.allow_operations)),
+                "largest_bytes": spec.incoming.largest_bytes,
+                "marker": spec.incoming.marker,
+            }
         summary = "Brings in the SavedModel."
         return PlannedStep(task_id, "import", summary, ORIGINAL, config, after=(CHECK,))
     summary = "Trains the original and exports it as a SavedModel."
@@ -227,7 +233,7 @@ def _select_config(spec: ModelSpec) -> dict[str, Any]:
                     "required": variant.required,
                     "chain": _chain(spec, name),
                 }
-                for name, variant in spec.variants.items()
+                for name, variant in spec.made_variants.items()
             },
         },
     }
@@ -251,6 +257,6 @@ def _in_chain_order(spec: ModelSpec) -> list[str]:
             visit(spec.variants[name].source)
             ordered.append(name)
 
-    for name in spec.variants:
+    for name in spec.made_variants:
         visit(name)
     return ordered

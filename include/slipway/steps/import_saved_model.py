@@ -6,14 +6,17 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from slipway.content import tree_digest
 from slipway.errors import TerminalError
+from slipway.incoming import INCOMING, fetch
 from slipway.modelling import keras, saved_model
 from slipway.modelling.data import load_split
+from slipway.modelling.untrusted import require_safe
 from slipway.modelling.warmup import WARMUP_FILE, write_warmup
 from slipway.spec.base import StepConfig
+from slipway.spec.incoming import IncomingModel
 from slipway.steps.base import StepOutput
 
 if TYPE_CHECKING:
@@ -27,30 +30,46 @@ _TRIED_EXAMPLES = 8
 class ImportConfig(StepConfig):
     """What is brought in. The digest makes the content part of the step's key."""
 
-    saved_model: str = Field(description="Folder of the SavedModel, as the spec names it.")
+    saved_model: str | None = Field(
+        description="Folder of the SavedModel, as the spec names it; null: the one that was "
+        "dropped, which the request's parameter `incoming` names."
+    )
     signature: str = Field("serving_default", description="Signature that is served.")
     saved_model_digest: str = Field(description="slipway.content.tree_digest of the folder.")
+    allow_operations: tuple[str, ...] = Field(
+        (), description="Operations that the spec lets an untrusted graph hold."
+    )
+    largest_bytes: PositiveInt | None = Field(
+        None, description="A dropped folder with more bytes is refused; null: without limit."
+    )
+    marker: str | None = Field(
+        None, description="File of a dropped folder that only says that it is complete."
+    )
 
 
 def run(context: StepContext) -> StepOutput:
     """Copy the SavedModel, prove that it answers the definition's data, and add warm-up requests.
 
-    A relative folder is resolved against the request's parameter `spec_folder`. Nothing that was
-    exported is changed; warm-up requests are added only where there are none.
+    It was dropped in a bucket (the request's parameter `incoming`), or is a folder; a relative one
+    is resolved against the parameter `spec_folder`. It is not trusted: nothing is loaded before its
+    graph was read. Nothing that was exported is changed; warm-up requests are added only where
+    there are none.
 
     Raises:
         TerminalError: if the folder is not a SavedModel, lacks the signature, was changed since
-            the request was made, does not fit the data or cannot answer.
+            the request was made, holds operations that the spec does not allow, does not fit the
+            data or cannot answer.
+        TransientError: if the bucket does not answer.
     """
     config = context.config(ImportConfig)
     keras.make_repeatable(context.request.seed)
-    folder = Path(context.request.parameters.get("spec_folder", "."), config.saved_model)
-    _require_unchanged(context, folder, config.saved_model_digest)
-    signature = saved_model.choose_signature(context.variant, folder, config.signature)
+    target = context.folder / "saved_model"
+    _copy(context, config, target)
+    context.say("reads the graph before anything is loaded")
+    require_safe(target, config.allow_operations)
+    signature = saved_model.choose_signature(context.variant, target, config.signature)
     definition = context.definition()
     examples = load_split(definition, "validation", signature.inputs)
-    target = context.folder / "saved_model"
-    shutil.copytree(folder, target)
     parameters = _tried(context, target, signature, examples)
     if not (target / WARMUP_FILE).is_file():
         write_warmup(target, context.request.model, signature.name, examples)
@@ -58,8 +77,23 @@ def run(context: StepContext) -> StepOutput:
         "inputs": saved_model.described(signature.inputs),
         "outputs": list(signature.outputs),
         "signature": signature.name,
+        "saved_model_digest": config.saved_model_digest,
     }
     return StepOutput("saved_model", {"parameters": float(parameters)}, details)
+
+
+def _copy(context: StepContext, config: ImportConfig, target: Path) -> None:
+    """Bring the SavedModel here, proven to be what the request names."""
+    if config.saved_model is not None:
+        folder = Path(context.request.parameters.get("spec_folder", "."), config.saved_model)
+        _require_unchanged(context, folder, config.saved_model_digest)
+        shutil.copytree(folder, target)
+        return
+    dropped = IncomingModel.model_validate(context.request.parameters[INCOMING])
+    context.say(f"fetches {dropped.uri}")
+    fetch(dropped, target, largest_bytes=config.largest_bytes)
+    if config.marker is not None:
+        (target / config.marker).unlink(missing_ok=True)
 
 
 def _require_unchanged(context: StepContext, folder: Path, expected: str) -> None:

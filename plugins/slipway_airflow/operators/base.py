@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from airflow.sdk import BaseOperator
 
 from slipway.errors import SlipwayError
+from slipway.incoming import INCOMING
 from slipway.requests import build_request
 from slipway.workspace import default_workspace
 from slipway_airflow.hooks.connections import bucket_environment, model_server_environment
@@ -134,7 +135,9 @@ class StepOperator(BaseOperator):
         return outcomes_of(context, wanted)
 
     def _parameters(self, context: Context) -> dict[str, Any]:
-        return {"dag_id": self.dag_id, "run_id": context["run_id"]}
+        parameters: dict[str, Any] = {"dag_id": self.dag_id, "run_id": context["run_id"]}
+        incoming = context["params"].get(INCOMING)
+        return parameters if incoming is None else parameters | {INCOMING: incoming}
 
     def _environment(self) -> dict[str, str]:
         publish = self.spec.publish
