@@ -72,6 +72,7 @@ def run(context: StepContext) -> StepOutput:
     """
     spec = PublishSpec.model_validate(context.request.config)
     selected = read_selected(context)
+    _refuse_unapproved(context, selected)
     store = open_store(spec.base_uri)
     files = context.workspace.servable_files(selected.winner_artifact)
     began = time.monotonic()
@@ -130,6 +131,17 @@ def read_selected(context: StepContext) -> Selected:
         )
     details: dict[str, Any] = outcome.unwrap().details
     return Selected.model_validate({name: details[name] for name in Selected.model_fields})
+
+
+def _refuse_unapproved(context: StepContext, selected: Selected) -> None:
+    approved, digest = context.request.parameters.get("approved"), selected.winner_artifact.digest
+    if approved not in {None, digest}:
+        raise TerminalError(
+            f"{context.request.model}: {selected.winner} has digest {digest[:12]}, but "
+            f"{str(approved)[:12]} was approved",
+            hint="nothing was published; clear select with Downstream and approve what it shows",
+            subject=selected.winner,
+        )
 
 
 def _golden(file: GoldenFile) -> bytes:
