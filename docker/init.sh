@@ -5,6 +5,8 @@ set -euo pipefail
 models=$1
 
 airflow db migrate
+# The pool that dags/models/_defaults.yaml names; a task of a pool that is not there never starts.
+airflow pools get slipway >/dev/null 2>&1 || airflow pools set slipway 2 "Slipway's builds"
 
 # Airflow's simple auth manager keeps passwords as they are, in this file.
 (

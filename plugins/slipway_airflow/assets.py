@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slipway.contracts import StepResult
 
 GROUP = "slipway"
+ROLLOUT = "rollout"
 
 _TOLD = ("uri", "variant", "already_published")
 
@@ -24,10 +25,11 @@ def model_asset(model: str) -> Asset:
     return Asset(name=model, uri=f"x-slipway://{model}", group=GROUP)
 
 
-def event_of(model: str, result: StepResult) -> dict[str, Any]:
+def event_of(model: str, result: StepResult, *, rollout: bool = True) -> dict[str, Any]:
     """What the asset's event says of a published version: {model, version, digest, ...}.
 
-    Beside these three: uri and variant, whether it was published before, and how its transfer went.
+    Beside these three: uri and variant, whether it was published before, and how its transfer went;
+    `rollout` is false where whoever started the run wanted it published only.
     """
     more = {name: result.details[name] for name in _TOLD if name in result.details}
     return {
@@ -35,6 +37,7 @@ def event_of(model: str, result: StepResult) -> dict[str, Any]:
         "version": int(result.details["version"]),
         "digest": str(result.details["digest"]),
         **more,
+        **({} if rollout else {ROLLOUT: False}),
         **({"transfer": dict(result.metrics)} if result.metrics else {}),
     }
 

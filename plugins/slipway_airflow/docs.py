@@ -79,6 +79,18 @@ def rollout_doc(spec: ModelSpec) -> str:
     )
 
 
+def rollback_doc(spec: ModelSpec) -> str:
+    """Markdown on a rollback DAG: what a person gives, and what follows."""
+    return (
+        f"### {spec.model}: rollback\n\nMakes a kept version stable again, at once and by hand: "
+        "trigger it with the version's number. The version is loaded beside stable, its golden "
+        "answers are compared, then the label moves; no request is lost. No health gate: it was "
+        "proven when it first became stable. If anything fails the version is withdrawn, and what "
+        f"was stable stays.\n\nA later run of `{spec.model}__build` rolls out a newer version "
+        f"again: pause `{spec.model}__rollout` until it is mended."
+    )
+
+
 def adopt_doc(spec: ModelSpec) -> str:
     """Markdown on an adoption DAG: when a person needs it, and what follows."""
     where = f"`{spec.publish.base_uri}/{spec.model}/`"

@@ -30,10 +30,8 @@ class ReportLink(BaseOperatorLink):
         """Address of report.html, of a selection that failed too; empty if there is none."""
         ended = getattr(operator, "result", None) or getattr(operator, "failure", None)
         left: dict[str, Any] = ended.details if ended else {}
-        if "report" not in left:
-            return ""
         model = operator.spec.model  # type: ignore[attr-defined]  # on our operators only
-        return _page("reports", model, Path(left["report"]).parent.name)
+        return report_page(model, left)
 
 
 class VersionLink(BaseOperatorLink):
@@ -101,6 +99,12 @@ class PrometheusLink(BaseOperatorLink):
             fields[f"g{index}.tab"] = "0"
             fields[f"g{index}.range_input"] = f"{minutes}m"
         return f"{prometheus(policy.connection)[0]}/graph?{urlencode(fields)}"
+
+
+def report_page(model: str, details: dict[str, Any]) -> str:
+    """Address of the report that a selection's details name; empty if they name none."""
+    report = details.get("report")
+    return _page("reports", model, Path(report).parent.name) if report else ""
 
 
 def _version_page(kind: str, operator: Any) -> str:

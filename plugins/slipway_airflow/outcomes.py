@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.contracts import StepFailure, StepOutcome, StepResult
+from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +23,22 @@ def leave_failure(context: Context, error: SlipwayError) -> None:
     """Leave a failure for the tasks that decide on failed ones."""
     value = StepFailure.of(error).model_dump(mode="json")
     context["ti"].xcom_push(key=FAILURE_KEY, value=value)
+
+
+def approved_digest(context: Context, task_id: str) -> str:
+    """The digest that a person approved.
+
+    Raises:
+        TerminalError: if that task left none, as when it was marked as success by hand.
+    """
+    left: Any = context["ti"].xcom_pull(task_ids=task_id)
+    if not left or "digest" not in left:
+        raise TerminalError(
+            f"the task {task_id} left no approval, so nothing goes on",
+            hint=f"clear {task_id} with Downstream; a person must answer it in the UI",
+            subject=task_id,
+        )
+    return str(left["digest"])
 
 
 def outcomes_of(context: Context, task_ids: Iterable[str]) -> dict[str, StepOutcome]:

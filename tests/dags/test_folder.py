@@ -18,6 +18,8 @@ from support.specs import write_spec
 if TYPE_CHECKING:
     from pathlib import Path
 
+KINDS = ("build", "rollout", "rollback", "adopt")
+
 
 def parsing_for(monkeypatch: pytest.MonkeyPatch, dag_id: str | None) -> list[str]:
     """As on a worker that is about to run a task of that DAG; the specs that are read."""
@@ -37,7 +39,7 @@ def test_a_broken_spec_costs_its_own_model_only(tmp_path: Path):
     write_spec(tmp_path, "good")
     write_spec(tmp_path, "bad", extra="variantz: {}\n")
     dags = build_dags(tmp_path)
-    assert set(dags) == {"good__build", "good__rollout", "good__adopt", "bad__build"}
+    assert set(dags) == {f"good__{kind}" for kind in KINDS} | {"bad__build"}
     broken = dags["bad__build"]
     assert BROKEN_TAG in broken.tags
     assert "did you mean 'variants'" in (broken.doc_md or "")
@@ -59,9 +61,7 @@ def test_what_airflow_itself_refuses_costs_one_model_too(tmp_path: Path):
     write_spec(tmp_path, "never", extra="schedule: 99 99 * * *\n")
     write_spec(tmp_path, "context")
     dags = build_dags(tmp_path)
-    assert set(dags) == {
-        "good__build", "good__rollout", "good__adopt", "never__build", "context__build",
-    }  # fmt: skip
+    assert set(dags) == {f"good__{kind}" for kind in KINDS} | {"never__build", "context__build"}
     assert "Airflow refuses it" in (dags["context__build"].doc_md or "")
     assert "never.yaml:12: schedule: no cron expression" in (dags["never__build"].doc_md or "")
 
@@ -98,7 +98,7 @@ def test_a_worker_reads_only_the_model_whose_task_it_runs(
     for name in ("one", "two", "two__build"):
         write_spec(tmp_path, name)
     read = parsing_for(monkeypatch, f"two__{kind}")
-    assert set(build_dags(tmp_path)) == {"two__build", "two__rollout", "two__adopt"}
+    assert set(build_dags(tmp_path)) == {f"two__{kind}" for kind in KINDS}
     assert read == ["two"]
 
 
@@ -116,5 +116,5 @@ def test_the_dag_processor_reads_every_model(tmp_path: Path, monkeypatch: pytest
     for name in ("one", "two"):
         write_spec(tmp_path, name)
     read = parsing_for(monkeypatch, None)
-    assert len(build_dags(tmp_path)) == 6
+    assert len(build_dags(tmp_path)) == 2 * len(KINDS)
     assert read == ["one", "two"]

@@ -356,6 +356,80 @@ def _events(model: str) -> list[dict[str, Any]]:
         return [event.extra for event in session.scalars(wanted)]
 
 
+def test_a_run_for_some_variants_skips_the_others(pipeline: Pipeline):
+    run = pipeline.run("build", variants=["pruned"])
+    assert run.state == "success"
+    skipped = {task for task, state in run.states.items() if state == "skipped"}
+    assert skipped == {"lite.tflite", "lite.validate"}
+    [request] = pipeline.stub.asked("select")
+    assert "skipped" in request["results"]["lite.tflite"]["failure"]["hint"]
+
+
+def test_a_chosen_variant_brings_those_that_it_is_made_from(pipeline: Pipeline):
+    run = pipeline.run("build", variants=["lite"])
+    assert set(run.states.values()) == {"success"}
+
+
+def test_a_build_that_only_publishes_says_so_to_the_rollout(pipeline: Pipeline):
+    pipeline.run("build", skip_rollout=True)
+    assert _events(pipeline.model)[-1]["rollout"] is False
+
+
+def test_a_rollback_promotes_an_older_version_without_a_gate(pipeline: Pipeline, tmp_path: Path):
+    _published(pipeline, tmp_path)
+    run = pipeline.run("rollback", version=1)
+    assert run.state == "success"
+    assert run.states["withdraw"] == "skipped"
+    [request] = pipeline.stub.asked("promote")
+    assert request["parameters"]["version"] == 1
+    assert request["parameters"]["allow_older"] is True
+    assert "decision" not in request["parameters"]
+    [probe] = pipeline.stub.asked("probe")
+    assert probe["config"]["rollout"]["probe"]["requests"] == 0
+
+
+def test_a_rollback_whose_answers_are_wrong_is_withdrawn(pipeline: Pipeline, tmp_path: Path):
+    _published(pipeline, tmp_path)
+    pipeline.stub.answers(probe=failed())
+    run = pipeline.run("rollback", version=1)
+    assert run.state == "failed"
+    assert run.states["withdraw"] == "success"
+    assert pipeline.stub.asked("promote") == []
+
+
+def test_a_rollback_whose_probe_was_only_marked_as_success_promotes_nothing(
+    pipeline: Pipeline, tmp_path: Path
+):
+    _published(pipeline, tmp_path)
+    run = pipeline.run("rollback", by_hand="probe", version=1)
+    assert run.state == "failed"
+    assert run.xcom("promote", "failure")["subject"] == "probe"
+    assert pipeline.stub.asked("promote") == []
+
+
+def test_a_failed_run_is_told_to_whom_the_spec_names(pipeline: Pipeline, tmp_path: Path):
+    file = pipeline.models / f"{pipeline.model}.yaml"
+    spec = yaml.safe_load(file.read_text("utf-8"))
+    told = tmp_path / "told"
+    arguments = {"file": str(told), "text": "{{ slipway.message }}"}
+    spec["alerts"] = [{"notifier": "support.told.Told", "arguments": arguments}]
+    file.write_text(yaml.safe_dump(spec), "utf-8")
+    pipeline.stub.answers(check=failed())
+    assert pipeline.run("build").state == "failed"
+    text = told.read_text("utf-8")
+    assert f"{pipeline.model}: {pipeline.model}__build run" in text
+    assert "Still serving: nothing" in text
+    assert "What to do: " in text
+
+
+def _published(pipeline: Pipeline, folder: Path) -> None:
+    exported = folder / "exported"
+    exported.mkdir()
+    (exported / "saved_model.pb").write_bytes(b"graph")
+    bucket = open_store(f"file://{folder}/bucket")
+    publish(bucket, pipeline.model, exported, variant="original", metrics={}, golden=b"")
+
+
 def test_an_adoption_names_the_version_to_whoever_waits_for_the_model(pipeline: Pipeline):
     pipeline.stub.answers(adopt=succeeded(version=7, digest=DIGEST))
     run = pipeline.run("adopt", version=7)

@@ -41,10 +41,10 @@ def upstream(dag: DAG) -> dict[str, set[str]]:
     return {task.task_id: set(task.upstream_task_ids) for task in dag.tasks}
 
 
-def test_every_spec_has_a_build_a_rollout_and_an_adoption(dags: dict[str, DAG]):
+def test_every_spec_has_a_build_a_rollout_a_rollback_and_an_adoption(dags: dict[str, DAG]):
     models = {file.stem for file in MODELS.glob("*.yaml") if not file.name.startswith("_")}
     assert "digits" in models
-    kinds = ("build", "rollout", "adopt")
+    kinds = ("build", "rollout", "rollback", "adopt")
     assert set(dags) == {f"{name}__{kind}" for name in models for kind in kinds}
 
 
@@ -162,11 +162,47 @@ def test_publishing_starts_the_rollout(dags: dict[str, DAG]):
     assert {task.task_id for task in outlets} == {"publish", "adopt"}
 
 
-def test_only_a_person_who_names_the_folder_adopts_it(dags: dict[str, DAG]):
-    adoption = dags["digits__adopt"]
-    assert adoption.schedule is None
-    assert [task.task_id for task in adoption.tasks] == ["adopt"]
-    version = adoption.params.get_param("version")
+def test_a_rollback_has_no_gate_and_withdraws_what_fails(dags: dict[str, DAG]):
+    assert upstream(dags["digits__rollback"]) == {
+        "preflight": set(),
+        "deploy": {"preflight"},
+        "probe": {"deploy"},
+        "promote": {"probe"},
+        "withdraw": {"deploy", "probe", "promote"},
+        "stable": {"promote"},
+    }
+
+
+def test_the_winner_is_approved_before_it_is_published_where_the_spec_says(tmp_path: Path):
+    file = write_spec(tmp_path)
+    file.write_text(file.read_text().replace("base_uri:", "approval: true, base_uri:"), "utf-8")
+    build = build_dag(load_spec(file), file)
+    assert upstream(build)["approve"] == {"select"}
+    assert upstream(build)["publish"] == {"select", "approve"}
+
+
+def test_builds_wait_in_the_pool_of_the_spec_and_rollouts_for_nothing(dags: dict[str, DAG]):
+    assert {task.pool for task in dags["digits__build"].tasks} == {"slipway"}
+    for kind in ("rollout", "rollback", "adopt"):
+        assert {task.pool for task in dags[f"digits__{kind}"].tasks} == {"default_pool"}
+
+
+def test_alerts_and_the_deadline_of_the_spec_stand_on_every_dag(tmp_path: Path):
+    alerts = "alerts: [{notifier: support.told.Told}]\ndeadline_seconds: 60\n"
+    write_spec(tmp_path, extra=alerts)
+    for dag in build_dags(tmp_path).values():
+        [alert] = dag.on_failure_callback
+        assert alert.alert.notifier == "support.told.Told"
+        [deadline] = dag.deadline if isinstance(dag.deadline, list) else [dag.deadline]
+        assert deadline.interval.total_seconds() == 60
+        assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).has_on_failure_callback
+
+
+@pytest.mark.parametrize("dag_id", ["digits__adopt", "digits__rollback"])
+def test_only_a_person_who_names_the_version_starts_it(dags: dict[str, DAG], dag_id: str):
+    by_hand = dags[dag_id]
+    assert by_hand.schedule is None
+    version = by_hand.params.get_param("version")
     for wrong in (None, 0, "7"):
         with pytest.raises(ParamValidationError):
             version.resolve(wrong)
@@ -183,7 +219,12 @@ def test_the_options_are_documented(dags: dict[str, DAG]):
 
 
 def test_what_may_be_asked_of_a_run_has_a_schema(dags: dict[str, DAG]):
-    assert dags["digits__build"].params.dump() == {"force": False}
+    params = dags["digits__build"].params
+    assert params.dump() == {"force": False, "variants": None, "skip_rollout": False}
+    for name, wrong in {"force": "yes", "variants": ["prunned"], "skip_rollout": 1}.items():
+        with pytest.raises(ParamValidationError):
+            params.get_param(name).resolve(wrong)
+    assert params.get_param("variants").resolve(["pruned"]) == ["pruned"]
     params = dags["digits__rollout"].params
     assert params.dump() == {"version": None, "digest": None, "allow_older": False}
     for name, wrong in {"version": 0, "digest": "latest", "allow_older": "yes"}.items():

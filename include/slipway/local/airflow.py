@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BIN = Path(sys.executable).parent
+POOL = "slipway"
+_POOL_SLOTS = 2
 _FINAL = {"success", "failed"}
 # What the database lets a writer wait for another; the client waits longer, for the answer.
 _LOCK_SECONDS = 60
@@ -84,23 +86,30 @@ class AirflowLayout:
 
 
 def migrate(environment: Mapping[str, str]) -> None:
-    """Create or upgrade the metadata database.
+    """Create or upgrade the metadata database, and the pool of the builds.
 
     Raises:
         TerminalError: with what Airflow said, if it fails.
     """
+    _airflow(environment, "db", "migrate")
+    about = "Slipway's builds: steps that work at once, of all models"
+    _airflow(environment, "pools", "set", POOL, str(_POOL_SLOTS), about)
+
+
+def _airflow(environment: Mapping[str, str], *arguments: str) -> None:
     done = subprocess.run(
-        [str(_BIN / "airflow"), "db", "migrate"],
+        [str(_BIN / "airflow"), *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
+        shown = " ".join(("airflow", *arguments))
         raise TerminalError(
-            f"airflow db migrate failed:\n{done.stderr[-2000:]}",
+            f"{shown} failed:\n{done.stderr[-2000:]}",
             hint="`make down` and try again; the metadata of a demo can be thrown away",
-            subject="airflow db migrate",
+            subject=shown,
         )
 
 

@@ -69,6 +69,12 @@ class ExecutionSpec(SpecModel):
     retries: NonNegativeInt = Field(2, description="Further tries after a transient error.")
     retry_delay_seconds: PositiveInt = Field(10, description="Wait before the first further try.")
     parallel_steps: PositiveInt = Field(2, description="How many steps of one run work at once.")
+    pool: str | None = Field(
+        None,
+        min_length=1,
+        description="Airflow pool of the build's tasks, so that not all models train at once; it "
+        "must exist, or nothing is ever started. Null: Airflow's own.",
+    )
     runtimes: dict[Name, JobSpec] = Field(
         default_factory=dict, description="Places to run steps, beside the worker itself, by name."
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from slipway.registry import BUILD_STEPS
+from slipway.spec.alerts import Alert
 from slipway.spec.base import Name, SpecModel
 from slipway.spec.events import EventSpec, event_problem
 from slipway.spec.execution import SUBPROCESS, ExecutionSpec
@@ -61,6 +62,12 @@ class ModelSpec(SpecModel):
     rollout: RolloutSpec = Field(description="How a published version takes over.")
     execution: ExecutionSpec = Field(
         default_factory=ExecutionSpec, description="How the steps run."
+    )
+    alerts: tuple[Alert, ...] = Field(
+        (), description="Who is told when a run of the model fails or is late."
+    )
+    deadline_seconds: PositiveInt | None = Field(
+        None, description="When a run that has not ended is late; null: never."
     )
 
     @field_validator("schedule")

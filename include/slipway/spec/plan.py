@@ -94,6 +94,7 @@ def plan_build(spec: ModelSpec) -> list[PlannedStep]:
         f"Publishes the winner, versioned, under {spec.publish.base_uri}/{spec.model}/.",
         config=spec.publish.model_dump(mode="json"),
         reports=("select",),
+        approval=APPROVE if spec.publish.approval else None,
     )
     return [check, *judged, select, publish]
 
@@ -143,6 +144,29 @@ def plan_rollout(spec: ModelSpec) -> list[PlannedStep]:
         step("rollback", "Withdraws the canary and keeps the evidence."),
         tidy,
     ]
+
+
+def plan_rollback(spec: ModelSpec) -> list[PlannedStep]:
+    """The steps back to a kept version: those of a rollout without its gates and shares.
+
+    The probe asks golden requests only: the version was judged when it first became stable.
+    """
+    config = {
+        "base_uri": spec.publish.base_uri,
+        "serve": spec.serve.model_dump(mode="json"),
+        "rollout": spec.rollout.model_copy(
+            update={"probe": spec.rollout.probe.model_copy(update={"requests": 0})}
+        ).model_dump(mode="json"),
+    }
+    steps = {
+        "preflight": "Checks that the version is kept and whole, before anything is touched.",
+        "deploy": "Loads the version beside stable under the label canary.",
+        "probe": "Compares its answers to the golden requests.",
+        "promote": "Moves the label and the channel stable to the version.",
+    }
+    back = [PlannedStep(name, name, summary, config=config) for name, summary in steps.items()]
+    summary = "Withdraws the version; what was stable stays."
+    return [*back, PlannedStep("withdraw", "rollback", summary, config=config)]
 
 
 def rollout_gates(spec: ModelSpec) -> list[str]:

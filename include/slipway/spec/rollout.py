@@ -39,6 +39,11 @@ class PublishSpec(SpecModel):
     keep_versions: PositiveInt = Field(
         5, description="How many versions stay; those that a channel points to always do."
     )
+    approval: bool = Field(
+        False,
+        description="Whether a person must approve the winner, in Airflow, before it is published. "
+        "Whoever runs a build on the command line has approved it.",
+    )
 
     @model_validator(mode="before")
     @classmethod

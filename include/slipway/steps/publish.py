@@ -88,6 +88,7 @@ def run(context: StepContext) -> StepOutput:
     """
     spec = PublishSpec.model_validate(context.request.config)
     selected = read_selected(context)
+    _refuse_unapproved(context, selected)
     store = open_store(spec.base_uri)
     began = time.monotonic()
     engine = selected.engine
@@ -176,6 +177,17 @@ def read_selected(context: StepContext) -> Selected:
     return Selected.model_validate(
         {name: details[name] for name in Selected.model_fields if name in details}
     )
+
+
+def _refuse_unapproved(context: StepContext, selected: Selected) -> None:
+    approved, digest = context.request.parameters.get("approved"), selected.winner_artifact.digest
+    if approved not in {None, digest}:
+        raise TerminalError(
+            f"{context.request.model}: {selected.winner} has digest {digest[:12]}, but "
+            f"{str(approved)[:12]} was approved",
+            hint="nothing was published; clear select with Downstream and approve what it shows",
+            subject=selected.winner,
+        )
 
 
 def _golden(file: GoldenFile) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
 from slipway.serving.catalog import list_versions
+from slipway.serving.channels import read_channel
 from slipway.serving.layout import resolve
 from slipway.storage import StoreCredentials, open_store
 from slipway_airflow.hooks.connections import bucket_environment
@@ -41,6 +42,17 @@ def settle_version(publish: PublishSpec, model: str, asked: dict[str, Any]) -> d
     if version is None:
         version = _newest(store, model)
     return {"version": version, "digest": digest or resolve(store, model, version).digest}
+
+
+def stable_version(publish: PublishSpec, model: str) -> int | None:
+    """The version that is stable now; None if none is.
+
+    Raises:
+        TerminalError: if there are no credentials for the bucket.
+        TransientError: if the bucket does not answer.
+    """
+    channel = read_channel(open_bucket(publish), model, "stable")
+    return None if channel is None else channel.version
 
 
 def _newest(store: Store, model: str) -> int:

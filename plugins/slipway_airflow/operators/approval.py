@@ -9,31 +9,37 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from slipway.errors import TerminalError
+from slipway_airflow.links import report_page
 from slipway_airflow.operators.rollout import settled_version
-from slipway_airflow.outcomes import leave_failure
+from slipway_airflow.outcomes import leave_failure, outcomes_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from slipway.spec.model import ModelSpec
 
+SELECT = "select"
+
 _SHOWN = "shown"
 _PATIENCE = timedelta(days=3)
+_SHOWN_METRICS = 8
 
 
-class RolloutApprovalOperator(ApprovalOperator):
-    """Asks a person before a step of a rollout; whoever rejects it rolls it back.
+class DigestApprovalOperator(ApprovalOperator):
+    """Asks a person about content that has a digest.
 
-    What was shown is kept, and what was approved is what was shown: if the rollout settles on other
+    What was shown is kept, and what was approved is what was shown: if the run settles on other
     content meanwhile, the approval is worth nothing and the task fails.
 
     Args:
         spec: The model's spec.
         step: What is asked for, in words.
-        evidence_of: Task id of the step whose details name the evidence.
     """
 
-    def __init__(self, *, spec: ModelSpec, step: str, evidence_of: str, **kwargs: Any) -> None:
+    hint = ""
+    other_content = ""
+
+    def __init__(self, *, spec: ModelSpec, step: str, **kwargs: Any) -> None:
         super().__init__(
             subject=f"{spec.model}: {step}?",
             body="",
@@ -43,18 +49,17 @@ class RolloutApprovalOperator(ApprovalOperator):
         )
         self.spec = spec
         self.step = step
-        self.evidence_of = evidence_of
 
     def execute(self, context: Context) -> Any:
         """Show what is to be approved, and wait for an answer."""
-        settled = settled_version(context)
+        settled = self._settled(context)
         context["task_state_store"].set(_SHOWN, settled, retention=NEVER_EXPIRE)
-        self.subject = f"{self.spec.model} version {settled['version']}: {self.step}?"
-        self.body = self._body(context, settled)
+        self.subject = f"{self.spec.model} {self._name(settled)}: {self.step}?"
+        self.body = "\n\n".join(line for line in self._lines(context, settled) if line)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Approved: version and digest that were shown, and by whom.
+        """Approved: what was shown, with its digest, and by whom.
 
         Raises:
             TerminalError: it was rejected, nobody answered in time, or other content was settled
@@ -68,7 +73,7 @@ class RolloutApprovalOperator(ApprovalOperator):
 
     def _conclude(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         shown: Any = context["task_state_store"].get(_SHOWN)
-        settled = settled_version(context)
+        settled = self._settled(context)
         if "error" in event:
             raise self._refused(f"nobody answered within {_PATIENCE.days} days", settled)
         self.validate_chosen_options(event["chosen_options"])
@@ -77,26 +82,109 @@ class RolloutApprovalOperator(ApprovalOperator):
         if event["chosen_options"] != [self.APPROVE]:
             raise self._refused(f"{name} rejected it", settled)
         if not shown or shown["digest"] != settled["digest"]:
-            raise self._refused("other content was approved than is rolled out", settled)
-        return {"digest": shown["digest"], "version": shown["version"], "approved_by": name}
+            raise self._refused(self.other_content, settled)
+        return {**shown, "approved_by": name}
 
     def _refused(self, why: str, settled: dict[str, Any]) -> TerminalError:
+        name = self._name(settled)
         return TerminalError(
-            f"version {settled['version']} of {self.spec.model} was not approved ({self.step}): "
-            f"{why}",
-            hint="it is rolled back; start a new rollout to ask again",
-            subject=f"{self.spec.model}/{settled['version']}",
+            f"{name} of {self.spec.model} was not approved ({self.step}): {why}",
+            hint=self.hint,
+            subject=f"{self.spec.model}/{name.rpartition(' ')[2]}",
         )
 
-    def _body(self, context: Context, settled: dict[str, Any]) -> str:
+    def _settled(self, context: Context) -> dict[str, Any]:
+        """What the run has settled on, with its digest."""
+        raise NotImplementedError
+
+    def _name(self, settled: dict[str, Any]) -> str:
+        """What a person calls it."""
+        raise NotImplementedError
+
+    def _lines(self, context: Context, settled: dict[str, Any]) -> list[str]:
+        """What is shown, as Markdown; empty lines are left out."""
+        raise NotImplementedError
+
+
+class RolloutApprovalOperator(DigestApprovalOperator):
+    """Asks a person before a step of a rollout; whoever rejects it rolls it back.
+
+    Args:
+        spec: The model's spec.
+        step: What is asked for, in words.
+        evidence_of: Task id of the step whose details name the evidence.
+    """
+
+    hint = "it is rolled back; start a new rollout to ask again"
+    other_content = "other content was approved than is rolled out"
+
+    def __init__(self, *, evidence_of: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.evidence_of = evidence_of
+
+    def _settled(self, context: Context) -> dict[str, Any]:
+        return settled_version(context)
+
+    def _name(self, settled: dict[str, Any]) -> str:
+        return f"version {settled['version']}"
+
+    def _lines(self, context: Context, settled: dict[str, Any]) -> list[str]:
         left = context["ti"].xcom_pull(task_ids=self.evidence_of) or {}
         evidence = (left.get("details") or {}).get("evidence", "")
-        lines = [
+        return [
             f"Model: **{self.spec.model}**",
             f"Version: **{settled['version']}**",
             f"Digest: `{settled['digest']}`",
             f"Evidence: `{evidence}`" if evidence else "",
-            "",
             "What you approve is this digest. Reject, and the version is withdrawn.",
         ]
-        return "\n\n".join(line for line in lines if line)
+
+
+class PublishApprovalOperator(DigestApprovalOperator):
+    """Asks a person whether the winner is published; whoever rejects it ends the build.
+
+    Args:
+        spec: The model's spec.
+    """
+
+    hint = "nothing was published; clear select with Downstream to be asked again"
+    other_content = "other content was approved than was selected since"
+
+    def __init__(self, *, spec: ModelSpec, **kwargs: Any) -> None:
+        super().__init__(spec=spec, step="Publish the winner", **kwargs)
+
+    def _settled(self, context: Context) -> dict[str, Any]:
+        details = self._selected(context)
+        return {
+            "variant": str(details["winner"]),
+            "digest": str(details["winner_artifact"]["digest"]),
+        }
+
+    def _selected(self, context: Context) -> dict[str, Any]:
+        outcome = outcomes_of(context, [SELECT]).get(SELECT)
+        if outcome is None:
+            raise TerminalError(
+                f"{self.spec.model}: {SELECT} left no winner, so there is nothing to approve",
+                hint=f"clear {SELECT} with Downstream; it must run, not be marked as success",
+                subject=SELECT,
+            )
+        return outcome.unwrap().details
+
+    def _name(self, settled: dict[str, Any]) -> str:
+        return f"variant {settled['variant']}"
+
+    def _lines(self, context: Context, settled: dict[str, Any]) -> list[str]:
+        details = self._selected(context)
+        metrics = [
+            f"| {name} | {value:.4g} |"
+            for name, value in list((details.get("metrics") or {}).items())[:_SHOWN_METRICS]
+        ]
+        report = report_page(self.spec.model, details)
+        return [
+            f"Model: **{self.spec.model}**",
+            f"Winner: **{settled['variant']}**",
+            f"Digest: `{settled['digest']}`",
+            "\n".join(["| figure | value |", "|---|---|", *metrics]) if metrics else "",
+            f"[Report on all variants]({report})" if report else "",
+            "What you approve is this digest. Reject, and nothing is published.",
+        ]

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway.errors import SlipwayError
 from slipway.incoming import INCOMING
 from slipway.requests import build_request
 from slipway.workspace import default_workspace
+from slipway_airflow.forms import is_wanted
 from slipway_airflow.hooks.connections import bucket_environment, model_server_environment
 from slipway_airflow.outcomes import leave_failure, outcomes_of
 from slipway_airflow.runtimes import runtime_for
@@ -35,11 +37,13 @@ class Work:
         spec: The model's spec.
         spec_file: Where it stands.
         planned: The step.
+        goes_back: Whether it belongs to a rollback: an older version may take over, ungated.
     """
 
     spec: ModelSpec
     spec_file: Path
     planned: PlannedStep
+    goes_back: bool = False
 
 
 class StepOperator(BaseOperator):
@@ -95,8 +99,12 @@ class StepOperator(BaseOperator):
         """Run the step; its StepResult as JSON.
 
         Raises:
+            AirflowSkipException: the run was asked for other variants.
             SlipwayError: the step's failure; `failures.RETRY_POLICY` decides what follows.
         """
+        if not is_wanted(self.spec, self.work.planned.variant, context["params"]):
+            message = f"{self.work.planned.variant} was not asked for"
+            raise AirflowSkipException(message)
         return self._perform(context)
 
     def on_kill(self) -> None:

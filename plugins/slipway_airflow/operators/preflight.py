@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import SkipMixin
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-from slipway_airflow.assets import newest_version
+from slipway_airflow.assets import ROLLOUT, newest_version
 from slipway_airflow.hooks.bucket import settle_version
 from slipway_airflow.operators.rollout import SETTLED_KEY, RolloutOperator
 
@@ -39,7 +40,12 @@ class PreflightOperator(RolloutOperator, SkipMixin):
         return settled
 
     def _settle(self, context: Context) -> dict[str, Any]:
-        asked = _of_events(context) or _of_params(context)
+        events = _events(context)
+        wanted = [event for event in events if event.get(ROLLOUT, True)]
+        if events and not wanted:
+            message = "it was published with skip_rollout: there is nothing to roll out"
+            raise AirflowSkipException(message)
+        asked = newest_version(wanted) or _of_params(context)
         return settle_version(self.spec.publish, self.spec.model, asked)
 
     def _after(self, context: Context, result: StepResult) -> None:
@@ -65,9 +71,9 @@ class PreflightOperator(RolloutOperator, SkipMixin):
         return context["ti"].xcom_pull(task_ids="promote") is not None
 
 
-def _of_events(context: Context) -> dict[str, Any]:
+def _events(context: Context) -> list[dict[str, Any]]:
     events = context["triggering_asset_events"]
-    return newest_version(event.extra for asset in events for event in events[asset])
+    return [event.extra for asset in events for event in events[asset]]
 
 
 def _of_params(context: Context) -> dict[str, Any]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+PROBE = "probe"
+
+
 class PromoteOperator(RolloutOperator):
     """Moves the label and the channel stable to the version, if the health gate judged it.
 
@@ -22,6 +25,8 @@ class PromoteOperator(RolloutOperator):
     """
 
     def _parameters(self, context: Context) -> dict[str, Any]:
+        if self.work.goes_back:
+            return self._proven_before(context)
         gate = rollout_gates(self.spec)[-1]
         decision = decision_of(outcomes_of(context, [gate]).get(gate))
         if decision is None:
@@ -31,3 +36,14 @@ class PromoteOperator(RolloutOperator):
                 subject=gate,
             )
         return {**super()._parameters(context), "decision": decision}
+
+    def _proven_before(self, context: Context) -> dict[str, Any]:
+        """Of a version to go back to only the golden answers are asked for, but those are."""
+        probe = outcomes_of(context, [PROBE]).get(PROBE)
+        if probe is None or probe.result is None:
+            raise TerminalError(
+                f"{self.spec.model}: the task {PROBE} left no answers, so nothing is promoted",
+                hint=f"clear deploy with Downstream; {PROBE} must run, not be marked as success",
+                subject=PROBE,
+            )
+        return super()._parameters(context)

@@ -14,6 +14,7 @@ from slipway_airflow.hooks.connections import bucket_environment
 from slipway_airflow.hooks.kubernetes import kubernetes_environment
 from slipway_airflow.links import EvidenceLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
+from slipway_airflow.outcomes import approved_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -90,7 +91,7 @@ class RolloutOperator(StepOperator):
         parameters = {
             **super()._parameters(context),
             "rollout_id": context["run_id"],
-            "allow_older": bool(context["params"].get("allow_older", False)),
+            "allow_older": self.work.goes_back or bool(context["params"].get("allow_older", False)),
             **self._settled(context),
             "patience_seconds": PATIENCE_SECONDS,
             "wait_until": self._wait_until,
@@ -101,22 +102,6 @@ class RolloutOperator(StepOperator):
 
     def _settled(self, context: Context) -> dict[str, Any]:
         return settled_version(context)
-
-
-def approved_digest(context: Context, task_id: str) -> str:
-    """The digest that a person approved.
-
-    Raises:
-        TerminalError: if that task left none, as when it was marked as success by hand.
-    """
-    left: Any = context["ti"].xcom_pull(task_ids=task_id)
-    if not left or "digest" not in left:
-        raise TerminalError(
-            f"the task {task_id} left no approval, so nothing goes on",
-            hint=f"clear {task_id} with Downstream; a person must answer it in the UI",
-            subject=task_id,
-        )
-    return str(left["digest"])
 
 
 def settled_version(context: Context) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from slipway.storage import open_store
 
 if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
-from slipway_airflow.operators.approval import RolloutApprovalOperator
+from slipway_airflow.operators.approval import PublishApprovalOperator, RolloutApprovalOperator
 from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.deploy import DeployOperator
 from slipway_airflow.operators.preflight import PreflightOperator
@@ -283,3 +283,30 @@ def test_an_approval_is_for_the_digest_that_was_shown(
     with pytest.raises(TerminalError, match=said):
         approval.execute_complete(given, answered)
     assert said in task.left["self", "failure"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "selected_later", "said"),
+    [
+        ("Approve", "d" * 64, None),
+        ("Reject", "d" * 64, "ada rejected it"),
+        ("Approve", "e" * 64, "other content was approved than was selected since"),
+    ],
+)
+def test_an_approval_before_publishing_is_for_the_winner_that_was_shown(
+    tmp_path: Path, chosen: str, selected_later: str, said: str | None
+):
+    spec = load_spec(write_spec(tmp_path))
+    approval = PublishApprovalOperator(task_id="approve", spec=spec)
+    shown = {"variant": "pruned", "digest": "d" * 64}
+    details = {"winner": "pruned", "winner_artifact": {"digest": selected_later}}
+    selected = {"step": "select", "model": spec.model, "details": details}
+    task = Task({}, {("select", "return_value"): selected})
+    event = {"chosen_options": [chosen], "responded_by_user": {"name": "ada"}}
+    given = context(task, task_state_store=StateStore(shown=shown))
+    if said is None:
+        assert approval.execute_complete(given, event) == {**shown, "approved_by": "ada"}
+        return
+    with pytest.raises(TerminalError, match=said):
+        approval.execute_complete(given, event)
+    assert "nothing was published" in task.left["self", "failure"]["hint"]

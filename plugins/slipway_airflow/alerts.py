@@ -1,0 +1,148 @@
+"""Who is told that a run failed or is late, by Airflow's own notifiers."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseNotifier
+
+from slipway.alerts import alert_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from slipway.spec.alerts import Alert
+    from slipway.spec.model import ModelSpec
+
+log = logging.getLogger(__name__)
+
+FAILURE, DEADLINE = "failure", "deadline"
+
+
+class SlipwayAlert(BaseNotifier):
+    """Tells a notifier of the spec what failed, for which model, what serves and what to do.
+
+    The notifier's own template fields see it as `{{ slipway.message }}`, `.model`, `.dag_id`,
+    `.run_id` and `.failed`.
+
+    Args:
+        spec: The model's spec.
+        alert: Which notifier, with which arguments.
+    """
+
+    def __init__(self, spec: ModelSpec, alert: Alert) -> None:
+        super().__init__()
+        self.spec = spec
+        self.alert = alert
+
+    def notify(self, context: Context) -> None:
+        """Tell it, now.
+
+        Raises:
+            Exception: whatever the notifier raises; Airflow logs it, and the run's state stays.
+        """
+        told: Any = {**context, "slipway": self._facts(context)}
+        _notifier(self.alert)(told)
+
+    def _facts(self, context: Context) -> dict[str, Any]:
+        run: Any = context.get("dag_run")
+        dag: Any = context.get("dag")
+        ti: Any = context.get("ti")
+        facts = {
+            "model": self.spec.model,
+            "dag_id": dag.dag_id if dag else f"{self.spec.model}__build",
+            "run_id": str(context.get("run_id") or getattr(run, "run_id", "")),
+            "failed": str(getattr(ti, "task_id", "") or ""),
+            "reason": str(context.get("reason") or ""),
+        }
+        return {**facts, "message": alert_text(**facts, serving=_serving(self.spec))}
+
+
+async def tell_deadline(
+    *,
+    model: str,
+    dag_id: str,
+    seconds: int,
+    notifiers: Sequence[dict[str, Any]],
+    context: dict[str, Any] | None = None,
+) -> None:
+    """Tell the notifiers that a run is late; Airflow calls it in the triggerer.
+
+    Args:
+        model: The model's name.
+        dag_id: Whose run is late.
+        seconds: How long it might have taken.
+        notifiers: Class and arguments of each.
+        context: What Airflow knows of the run.
+    """
+    import asyncio
+
+    from slipway.spec.alerts import Alert
+
+    run: dict[str, Any] = (context or {}).get("dag_run") or {}
+    facts = {
+        "model": model,
+        "dag_id": dag_id,
+        "run_id": str(run.get("dag_run_id") or run.get("run_id") or ""),
+        "failed": "",
+        "reason": f"it has not ended after {seconds} s",
+    }
+    told: Any = {**(context or {}), "slipway": {**facts, "message": alert_text(**facts)}}
+    for each in notifiers:
+        # Most notifiers block; the triggerer's loop must not wait for them.
+        await asyncio.to_thread(_notifier(Alert.model_validate(each)), told)
+
+
+def alert_arguments(spec: ModelSpec, kind: str) -> dict[str, Any]:
+    """What a DAG is told of alerts: nothing where the spec asks for none."""
+    if not spec.alerts:
+        return {}
+    arguments: dict[str, Any] = {}
+    failures = [SlipwayAlert(spec, each) for each in spec.alerts if FAILURE in each.on]
+    if failures:
+        arguments["on_failure_callback"] = failures
+    late = [each for each in spec.alerts if DEADLINE in each.on]
+    if late and spec.deadline_seconds is not None:
+        arguments["deadline"] = _deadline(spec, f"{spec.model}__{kind}", late)
+    return arguments
+
+
+def _deadline(spec: ModelSpec, dag_id: str, alerts: Sequence[Alert]) -> Any:
+    # Imported where a spec asks for it: thousands that do not need not wait for it.
+    from airflow.sdk.definitions.callback import AsyncCallback
+    from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+    seconds = spec.deadline_seconds or 0
+    facts = {
+        "model": spec.model,
+        "dag_id": dag_id,
+        "seconds": seconds,
+        "notifiers": [each.model_dump(mode="json") for each in alerts],
+    }
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(seconds=seconds),
+        callback=AsyncCallback(f"{__name__}.{tell_deadline.__name__}", kwargs=facts),
+    )
+
+
+def _notifier(alert: Alert) -> Any:
+    from airflow.sdk._shared.module_loading import import_string
+
+    return import_string(alert.notifier)(**alert.arguments)
+
+
+def _serving(spec: ModelSpec) -> str:
+    """What still serves; the alert must go out although the bucket does not answer."""
+    from slipway_airflow.hooks.bucket import stable_version
+
+    try:
+        version = stable_version(spec.publish, spec.model)
+    except Exception:  # whatever it is, it must not silence the alert
+        log.exception("which version is stable cannot be told")
+        return "unknown: the bucket does not answer"
+    return f"version {version}" if version else "nothing"
