@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from slipway.serving.publish import Published
     from slipway.storage import Store
 
-SLOW_SECONDS = 0.12
+SLOW_SECONDS = 0.4
 UNLUCKY = 0.05
 INSTANCES = ([[1.0, 2.0]], [[0.5, -1.0], [3.0, 4.0]], [[0.0, 7.0]])
 

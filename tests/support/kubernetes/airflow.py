@@ -19,6 +19,7 @@ from slipway.kubernetes import names
 from slipway.local import airflow
 from slipway.local.airflow import AirflowApi, AirflowLayout
 from slipway.local.processes import ProcessTable, free_port
+from slipway.serving.channels import read_channel
 from support.kubernetes.cluster import until
 from support.specs import PROJECT
 
@@ -150,7 +151,7 @@ class Watch:
         stack: The cluster.
         namespace: Where.
         model: The model.
-        stable: The version that is stable until `promoting`.
+        stable: The version that is stable until the channel moves.
         problems: What was seen that must not be.
         looks: How often was looked.
     """
@@ -194,8 +195,6 @@ class Watch:
                     self.problems.append(f"{time.time():.1f} stable is {now}, it was {self._was}")
 
     def _is_promoted(self) -> bool:
-        from slipway.serving.channels import read_channel
-
         channel = read_channel(self.stack.store, self.model, "stable")
         return channel is not None and channel.version != self.stable
 

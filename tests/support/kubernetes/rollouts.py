@@ -45,7 +45,8 @@ HEALTH: dict[str, Any] = {
     "timeout_seconds": 60,
     "checks": {
         "error_ratio": {"largest": 0.02},
-        "latency": [{"percentile": 90, "largest_ms": 100}],
+        # Clients here share their cores with the cluster: between a busy machine and a slow model.
+        "latency": [{"percentile": 90, "largest_ms": 300}],
         "load_failures": {"largest": 0},
     },
 }
