@@ -15,6 +15,8 @@ A definition is a module in include/models/. Slipway calls these functions by na
     slices(examples)              optional: {name: bool array of shape [examples]}
     SIGNATURE_INPUTS              optional: {name: tf.TensorSpec} of the served signature;
                                   by default taken from the model's inputs
+    calibration_data()            optional: Examples that integer conversions are calibrated with;
+                                  by default the training split
     data_version()                optional: a str that changes when the data does; results are
                                   reused only while it stays the same
 """

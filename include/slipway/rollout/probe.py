@@ -10,6 +10,7 @@ from slipway.errors import TerminalError, TransientError
 from slipway.evaluation.golden import largest_difference
 from slipway.rollout.checks import PROBE_REQUESTS, PROBE_STARTED_AT, latency_name
 from slipway.rollout.preflight import read_golden
+from slipway.rollout.tflite_file import has_tflite, runs_tflite
 from slipway.rollout.traffic import quantile, send
 from slipway.serving.layout import resolve
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from slipway.evaluation.golden import Golden
     from slipway.rollout.session import Rollout
     from slipway.rollout.traffic import Reply
+    from slipway.serving.layout import Manifest
 
 _MOST_SHOWN = 20
 _SHOWN_QUANTILES = (50.0, 90.0, 99.0)
@@ -35,13 +37,17 @@ def probe(rollout: Rollout) -> tuple[dict[str, float], dict[str, Any]]:
 
     Raises:
         TerminalError: An answer differs, a golden request was never answered, there are no golden
-            requests, or the version is not the canary any more.
+            requests, the version is not the canary any more, or the server runs the SavedModel
+            where a TFLite file was validated.
         TransientError: No server listens.
     """
     label = rollout.label()
-    golden = _golden(rollout)
+    manifest = resolve(rollout.store, rollout.model, rollout.version)
+    golden = _golden(rollout, manifest)
     settings = rollout.config.rollout.probe
     endpoint, path = rollout.servers.canary_endpoint(), rollout.servers.predict_path(label)
+    tflite = has_tflite(manifest)
+    runs = runs_tflite(endpoint, rollout.model, rollout.version) if tflite else None
     rollout.say(f"{len(golden.requests)} golden and {settings.requests} probe requests to {label}")
     started_at = time.time()
     replies = send(
@@ -60,14 +66,15 @@ def probe(rollout: Rollout) -> tuple[dict[str, float], dict[str, Any]]:
         "differences": _differences(golden, replies, settings.tolerance),
         "unanswered": _unanswered(golden, replies),
         "problems": _problems(replies),
+        "runs_tflite": runs,
     }
     rollout.evidence.add("probe", metrics=figures, **details)
     _judge(rollout, replies, details, endpoint.url)
     return figures, details
 
 
-def _golden(rollout: Rollout) -> Golden:
-    golden = read_golden(rollout, resolve(rollout.store, rollout.model, rollout.version))
+def _golden(rollout: Rollout, manifest: Manifest) -> Golden:
+    golden = read_golden(rollout, manifest)
     if golden is None:
         raise TerminalError(
             f"{rollout.name} was published without golden requests, so nothing can be asked",

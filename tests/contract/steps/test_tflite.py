@@ -32,6 +32,16 @@ class TestTFLite(TechniqueContract):
         assert made.metrics["operations"] == made.details["operation_count"] > 0
 
 
-def test_eight_bits_trained_do_not_become_sixteen(quantized: ArtifactRef, tmp_path: Path) -> None:
-    with pytest.raises(TerminalError, match="int16x8 cannot be made"):
-        ask("tflite", tmp_path, config={"precision": "int16x8"}, source=quantized)
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [
+        ({"precision": "int16x8"}, "int16x8 cannot be made"),
+        ({"precision": "int8", "keep_float": ["hidden"]}, "mixed precision cannot be made"),
+        ({"recipe": "static_wi8_ai8"}, "static_wi8_ai8 cannot be made"),
+    ],
+)
+def test_eight_bits_trained_become_int8_and_nothing_else(
+    quantized: ArtifactRef, tmp_path: Path, config: dict[str, Any], refused: str
+) -> None:
+    with pytest.raises(TerminalError, match=refused):
+        ask("tflite", tmp_path, config=config, source=quantized)

@@ -18,8 +18,9 @@ class MissingOperationsError(RuntimeError):
 def open_interpreter(file: Path, threads: int) -> Any:
     """An interpreter of the file, its tensors allocated.
 
-    LiteRT's, or TensorFlow's own where the file has operations of TensorFlow itself: its Python
-    package links them up to 2.19, and no later one does (seen with 2.19.1, 2.20.0 and 2.21.0).
+    LiteRT's, or TensorFlow's own where the file has operations of TensorFlow itself: the package
+    tensorflow links them up to 2.19; tensorflow-cpu does not, nor does any later release (seen with
+    2.19.1, 2.20.0 and 2.21.0).
 
     Args:
         file: The TFLite file.
