@@ -20,7 +20,7 @@ ONNXRUNTIME = "onnxruntime"
 
 
 def replay(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
-    """Load an ONNX model anew, with nothing optimised, and ask it the golden requests.
+    """Load an ONNX model anew and ask it the golden requests.
 
     It is given what their JSON holds, so that rounding and the JSON itself are proven too. Never
     raises for what the variant does wrong: that is in `problems`.
@@ -28,7 +28,7 @@ def replay(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
     from slipway.modelling.onnx_session import OnnxSession
 
     try:
-        session = OnnxSession(artifact.servable / MODEL_FILE, optimise=False)
+        session = OnnxSession(artifact.servable / MODEL_FILE)
     except Exception as error:  # noqa: BLE001  # whatever the runtime says of the file is the answer
         return ServerFacts(
             requests=0,
