@@ -306,6 +306,23 @@ def test_a_cleared_rollout_keeps_its_version_when_a_newer_one_was_published(
     assert after == before
 
 
+@pytest.mark.usefixtures("healthy")
+def test_where_engines_do_not_fit_all_that_follows_works_on_the_fallback(pipeline: Pipeline):
+    taken = {"version": 2, "digest": "e" * 64}
+    pipeline.stub.answers(
+        preflight=succeeded(already_stable=False, instead_of=3, **taken),
+        probe={"result": {"metrics": PROBED}},
+    )
+    run = pipeline.run("rollout", **WANTED)
+    assert run.state == "success"
+    for step in ("deploy", "probe", "promote"):
+        (request,) = pipeline.stub.asked(step)
+        assert {name: request["parameters"][name] for name in taken} == taken
+    pipeline.again("rollout", run, "preflight")
+    asked = [request["parameters"]["version"] for request in pipeline.stub.asked("preflight")]
+    assert asked == [3, 2]
+
+
 def test_preflight_that_fails_rolls_nothing_back(pipeline: Pipeline):
     pipeline.stub.answers(preflight=failed())
     run = pipeline.run("rollout", **WANTED)

@@ -24,6 +24,7 @@ FILES = {
     "saved_model": {"saved_model"},
     "tflite": {"tflite"},
     "onnx": {"onnx"},
+    "tensorrt": {"tensorrt"},
 }
 
 

@@ -22,7 +22,7 @@ TENSORRT = "TensorRT"
 
 
 def replay(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
-    """Load an ONNX model anew, with nothing optimised, or an engine; ask it the golden requests.
+    """Load an ONNX model or an engine anew and ask it the golden requests.
 
     It is given what their JSON holds, so that rounding and the JSON itself are proven too. Never
     raises for what the variant does wrong: that is in `problems`.
@@ -64,7 +64,7 @@ def _open(artifact: ArtifactRef) -> OnnxSession | TensorRTSession:
         return TensorRTSession(artifact.servable / PLAN_FILE)
     from slipway.modelling.onnx_session import OnnxSession
 
-    return OnnxSession(artifact.servable / MODEL_FILE, optimise=False)
+    return OnnxSession(artifact.servable / MODEL_FILE)
 
 
 def _answer(session: OnnxSession | TensorRTSession, body: dict[str, Any]) -> object:

@@ -92,10 +92,12 @@ def to_int8(
             subject="onnx.precision",
         )
     with tempfile.TemporaryDirectory(prefix="slipway-onnx-") as folder, _quiet():
-        file = Path(folder, "int8.onnx")
+        # From a file: given a model, the quantizer moves its weights out of it.
+        given, file = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
+        onnx.save(model, given)
         try:
             quantization.quantize_static(
-                model,
+                given,
                 file,
                 _reader(calibration),
                 quant_format=quantization.QuantFormat.QDQ,

@@ -16,7 +16,7 @@ from slipway.modelling.onnx_session import OnnxSession
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UNITS = 16
+UNITS = 400  # so large that the quantizer keeps weights beside the file, if given a model
 
 
 def graph(hidden_scale: float = 1.0) -> Any:
@@ -102,7 +102,7 @@ def test_weights_are_integers_and_the_scale_is_symmetric(method: str) -> None:
         for each in made.graph.initializer
         if each.name.endswith("scale")
     )
-    assert largest_difference(graph(), made) < 1.0
+    assert largest_difference(graph(), made) < 5.0  # of answers up to a hundred
 
 
 def test_the_layer_that_loses_most_is_named_and_repaired_by_keeping_it_float() -> None:

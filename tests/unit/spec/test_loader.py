@@ -220,3 +220,20 @@ def test_loading_a_spec_imports_neither_tensorflow_nor_airflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("serve", "message"),
+    [
+        ("fallback: other", "there is no variant 'other'"),
+        ("fallback: trt", "trt has engines itself"),
+        ("fallback: graph", "graph is onnx, not served by tensorflow_serving"),
+        ("fallback: original\n  server: triton", "original is keras, not served by triton"),
+    ],
+)
+def test_a_fallback_that_could_not_take_over_is_refused(
+    tmp_path: Path, serve: str, message: str
+) -> None:
+    variants = "  graph: {onnx: {}}\n  trt: {from: graph, tensorrt: {}}"
+    extra = f"variants:\n{variants}\nserve:\n  {serve}\n"
+    assert message in problem_of(write_spec(tmp_path, extra=extra))

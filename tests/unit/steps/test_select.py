@@ -35,6 +35,7 @@ class Race:
         self.objective: dict[str, Any] = {"minimise": "latency_p50_ms"}
         self.prefer_tflite_model = True
         self.server = "tensorflow_serving"
+        self.fallback: str | None = None
 
     def enter(
         self,
@@ -43,6 +44,7 @@ class Race:
         kind: Kind = "keras",
         *,
         required: bool = False,
+        made_details: dict[str, Any] | None = None,
     ) -> None:
         name = found.variant
         with self.workspace.staging() as folder:
@@ -57,7 +59,8 @@ class Race:
             golden.write(folder / "golden.json")
             validated = self.workspace.keep(folder, "report")
         metrics = {"accuracy": found.metrics["accuracy"].value}
-        self._add(f"{name}.make", name, artifact=made, metrics={"parameters": 300_000.0})
+        facts = {"metrics": {"parameters": 300_000.0}, "details": made_details or {}}
+        self._add(f"{name}.make", name, artifact=made, **facts)
         self._add(f"{name}.validate", name, artifact=validated, metrics=metrics)
         self.measured[name] = judged.measurement(p50_ms)
         self._contend(name, required=required)
@@ -82,6 +85,7 @@ class Race:
                 "objective": self.objective,
                 "prefer_tflite_model": self.prefer_tflite_model,
                 "server": self.server,
+                "fallback": self.fallback,
                 "variants": self.variants,
             },
             results=self.results,
@@ -127,6 +131,33 @@ def test_the_fastest_that_passed_wins_and_publishing_finds_all_it_needs(
     assert verdicts == {"original": "passed", "lite": "passed", "pruned": "rejected"}
     assert [row["variant"] for row in details["rows"] if row["winner"]] == ["lite"]
     assert Path(details["report"]).read_bytes() == (context.folder / "report.html").read_bytes()
+
+
+ENGINE = {"backend": "tf_trt", "tensorrt": "8.6.1", "compute_capability": "9.0", "gpu": "a GPU"}
+
+
+@pytest.mark.parametrize(("accuracy", "passed"), [(0.975, True), (0.70, False)])
+def test_publishing_is_told_of_the_fallback_of_engines_that_won(
+    race: Race, tmp_path: Path, accuracy: float, *, passed: bool
+) -> None:
+    race.fallback = "lite"
+    race.enter(judged.evaluation("lite", accuracy), 0.05, "tflite")
+    engines = {"engine": ENGINE, "max_batch_size": 32}
+    race.enter(judged.evaluation("trt", 0.975), 0.01, "saved_model", made_details=engines)
+    details, _ = race.select(tmp_path / "out")
+    assert (details["winner"], details["engine"], details["max_batch_size"]) == ("trt", ENGINE, 32)
+    assert ("fallback" in details) == passed
+    if passed:
+        assert details["fallback"]["winner"] == "lite"
+        assert details["fallback"]["winner_artifact"]["kind"] == "tflite"
+
+
+def test_a_winner_without_engines_needs_no_fallback(race: Race, tmp_path: Path) -> None:
+    race.fallback = "original"
+    race.enter(judged.evaluation("lite", 0.975), 0.02, "tflite")
+    details, _ = race.select(tmp_path / "out")
+    assert details["winner"] == "lite"
+    assert "fallback" not in details
 
 
 def test_tflite_cannot_win_where_the_server_does_not_take_it(race: Race, tmp_path: Path) -> None:

@@ -114,6 +114,22 @@ def test_onnx_is_compared_and_its_golden_requests_are_asked_of_onnxruntime(
     assert evaluation.server.problems == ()
 
 
+def test_the_config_with_which_triton_would_serve_onnx_is_kept(
+    workspace: Workspace, original: ArtifactRef, tmp_path: Path
+):
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2
+
+    from support.tiny_variants import onnx
+
+    _, evaluation, _ = judged(workspace, tmp_path, onnx(workspace, original), original)
+    [kept] = tmp_path.rglob("config.pbtxt")
+    assert kept.read_text() == evaluation.triton_config
+    config = text_format.Parse(kept.read_text(), model_config_pb2.ModelConfig())
+    assert (config.platform, config.max_batch_size) == ("onnxruntime_onnx", 64)
+    assert [tensor.name for tensor in config.input] == ["features"]
+
+
 def test_onnx_of_another_signature_is_terminal_and_says_which_it_has(
     workspace: Workspace, original: ArtifactRef, tmp_path: Path
 ):
