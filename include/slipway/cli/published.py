@@ -37,12 +37,14 @@ class Published:
         model: Its name.
         keep_versions: How many versions stay.
         prefer_tflite_model: Whether servers shall load TFLite; None if only the address is known.
+        allow_operations: What a stranger's graph may hold.
     """
 
     base_uri: str
     model: str
     keep_versions: int
     prefer_tflite_model: bool | None = None
+    allow_operations: tuple[str, ...] = ()
 
     def open(self) -> Store:
         """The store at the base URI.
@@ -66,6 +68,7 @@ def find_published(given: str) -> Published:
         spec = load_spec(find_spec(given, _INSTEAD))
         publish = spec.publish
         tflite = spec.serve.prefer_tflite_model
-        return Published(publish.base_uri, spec.model, publish.keep_versions, tflite)
+        allowed = spec.incoming.allow_operations if spec.incoming else ()
+        return Published(publish.base_uri, spec.model, publish.keep_versions, tflite, allowed)
     base_uri, model = split_address(given)
     return Published(base_uri, model, PublishSpec.model_fields["keep_versions"].default)

@@ -95,6 +95,16 @@ def require_safe(folder: Path, allow: Collection[str] = ()) -> None:
     )
 
 
+def require_safe_copy(folder: Path, allow: Collection[str] = ()) -> None:
+    """As `require_safe`, of a folder that a person copied into a bucket: TFLite has no such graph.
+
+    Raises:
+        TerminalError: as `require_safe`.
+    """
+    if (folder / "saved_model.pb").is_file():
+        require_safe(folder, allow)
+
+
 def _shown(findings: Sequence[Finding]) -> str:
     texts = list(dict.fromkeys(str(found) for found in findings))
     more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
@@ -168,6 +178,6 @@ def _item_bytes(dtype: int) -> int:
     import tensorflow as tf
 
     try:
-        return max(tf.as_dtype(dtype).size, 1)
+        return max(int(tf.as_dtype(dtype).size), 1)
     except TypeError:  # no type at all: TensorFlow refuses the graph
         return 1
