@@ -135,6 +135,61 @@ def test_a_function_that_calls_itself_hides_no_file_name(edited: Any):
         require_safe(edited("clean", change))
 
 
+def table_initializer(graph: Any) -> Any:
+    """The function that reads the vocabulary."""
+    (found,) = (
+        function
+        for function in graph.graph_def.library.function
+        for node in function.node_def
+        if node.op == "InitializeTableFromTextFileV2"
+    )
+    return found
+
+
+def test_an_asset_that_a_request_may_name_is_refused(edited: Any):
+    def change(graph: Any) -> None:
+        graph.signature_def["serving_default"].inputs["path"].name = "asset_path_initializer:0"
+
+    with pytest.raises(TerminalError, match="InitializeTableFromTextFileV2"):
+        require_safe(edited("clean_vocabulary", change))
+
+
+def test_a_function_that_is_handed_on_as_an_attribute_is_refused(edited: Any):
+    """G is called with the asset, and hands the table's function another file."""
+
+    def change(graph: Any) -> None:
+        name = table_initializer(graph).signature.name
+        (call,) = (n for n in graph.graph_def.node if n.attr["f"].func.name == name)
+        call.attr["f"].func.name = "handing_on"
+        call.attr["f"].func.attr["H"].func.name = name
+        handing_on = graph.graph_def.library.function.add()
+        handing_on.signature.name = "handing_on"
+        for argument in ("path", "table"):
+            handing_on.signature.input_arg.add(name=argument)
+        inner = handing_on.node_def.add(name="inner", op="StatefulPartitionedCall")
+        inner.attr["f"].placeholder = "H"
+
+    with pytest.raises(TerminalError, match="InitializeTableFromTextFileV2"):
+        require_safe(edited("clean_vocabulary", change))
+
+
+def test_a_function_that_an_optimiser_swaps_in_is_refused(edited: Any):
+    def change(graph: Any) -> None:
+        table_initializer(graph).attr["api_implements"].s = b"another"
+
+    with pytest.raises(TerminalError, match="InitializeTableFromTextFileV2"):
+        require_safe(edited("clean_vocabulary", change))
+
+
+def test_an_attribute_that_the_caller_fills_in_is_refused(edited: Any):
+    def change(graph: Any) -> None:
+        node = graph.graph_def.library.function[0].node_def.add(name="say", op="PrintV2")
+        node.attr["output_stream"].placeholder = "S"
+
+    with pytest.raises(TerminalError, match=r"PrintV2 \(node 'say'"):
+        require_safe(edited("clean", change))
+
+
 def test_an_asset_outside_the_folder_is_refused(edited: Any):
     def change(graph: Any) -> None:
         graph.asset_file_def[0].filename = "../../secret"
