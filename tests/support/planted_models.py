@@ -1,13 +1,15 @@
 """Real SavedModels, made by TensorFlow, in which something is planted.
 
-`python -m support.planted_models FOLDER` makes all of them, each in a folder of its name: in a
-process of its own, since TensorFlow is chosen with Keras 2 before its first import.
+`plant` makes all of them, or those that are named, each in a folder of its name: in a process of
+its own, since TensorFlow is chosen with Keras 2 before its first import.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ PLANTED = {
     "restores_elsewhere": "RestoreV2",
     "saves_elsewhere": "SaveV2",
     "summary": "CreateSummaryFileWriter",
-    "caches_in_file": "CacheDataset",
+    "caches_in_file": "CacheDatasetV2",
     "reads_rows": "TextLineDataset",
     "asks_service": "DataServiceDatasetV4",
     "table_from_anywhere": "InitializeTableFromTextFileV2",
@@ -33,108 +35,130 @@ PLANTED = {
 """What each planted model is refused for."""
 
 
-def make_all(folder: Path) -> None:
-    """Make every planted model, and the clean ones."""
+def plant(folder: Path, *names: str) -> None:
+    """Make the planted models and the clean ones, or only some, in a process of their own."""
+    command = [sys.executable, "-m", "support.planted_models", str(folder), *names]
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_USE_LEGACY_KERAS": "1",
+    }
+    made = subprocess.run(
+        command, check=False, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert made.returncode == 0, made.stderr[-2000:]
+
+
+def _make(folder: Path, names: list[str]) -> None:
     import tensorflow as tf
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocabulary.txt").write_text("a\nb\n")
-    for name, function in _bodies(tf, folder).items():
-        _save(tf, folder / name, function)
-    _save_vocabulary(tf, folder / "vocabulary.txt", folder / "clean_vocabulary")
-    _save_old_vocabulary(tf, folder / "vocabulary.txt", folder / "clean_old_vocabulary")
-    _save_lambda(folder / "lambda")
-    _save(tf, folder / "clean", lambda x: tf.cast(tf.strings.length(tf.as_string(x)), tf.float32))
-
-
-def _bodies(tf: Any, folder: Path) -> dict[str, Any]:
+    vocabulary = folder / "vocabulary.txt"
+    vocabulary.write_text("a\nb\n")
     secret = str(folder / "secret.txt")
+    bodies = {"clean": lambda x: x + 1.0, **_nodes(tf, secret), **_nested(tf, secret)}
+    makers = {
+        name: partial(_save, tf, function=function)
+        for name, function in (bodies | _datasets(tf, secret)).items()
+    }
+    makers["clean_vocabulary"] = partial(_save_vocabulary, tf, vocabulary)
+    makers["clean_old_vocabulary"] = partial(_save_old_vocabulary, tf, vocabulary)
+    makers["lambda"] = _save_lambda
+    for name in names or makers:
+        makers[name](folder / name)
 
-    def then(x: Any, *before: Any) -> Any:
-        with tf.control_dependencies([each for each in before if each is not None]):
-            return tf.identity(x)
 
-    @tf.function
-    def inner(x: Any) -> Any:
-        return then(x, tf.io.write_file(secret, "planted"))
+def _then(tf: Any, x: Any, *before: Any) -> Any:
+    """What is asked for, once the others ran."""
+    with tf.control_dependencies([each for each in before if each is not None]):
+        return tf.identity(x)
 
-    @tf.function
-    def outer(x: Any) -> Any:
-        return inner(x) + 1.0
 
-    def in_loop(x: Any) -> Any:
-        def body(i: Any, y: Any) -> Any:
-            found = tf.cast(tf.strings.length(tf.io.read_file(secret)), tf.float32)
-            return i + 1, y + found
-
-        return tf.while_loop(lambda i, _: i < 2, body, [0, x])[1]
-
-    def over(dataset: Any, x: Any) -> Any:
-        return x + dataset.reduce(
-            0.0, lambda total, text: total + tf.cast(tf.strings.length(text), tf.float32)
-        )
-
-    def cached(x: Any) -> Any:
-        return over(tf.data.Dataset.from_tensors("a").cache(secret), x)
+def _nodes(tf: Any, secret: str) -> dict[str, Any]:
+    """Operations that stand in the function of the signature itself."""
 
     def summary(x: Any) -> Any:
-        return then(
-            x,
-            tf.raw_ops.CreateSummaryFileWriter(
-                writer=tf.raw_ops.SummaryWriter(),
-                logdir=secret,
-                max_queue=1,
-                flush_millis=1,
-                filename_suffix="",
-            ),
+        made = tf.raw_ops.CreateSummaryFileWriter(
+            writer=tf.raw_ops.SummaryWriter(),
+            logdir=secret,
+            max_queue=1,
+            flush_millis=1,
+            filename_suffix="",
         )
-
-    def service(x: Any) -> Any:
-        dataset = tf.data.Dataset.from_tensors("a").apply(
-            tf.data.experimental.service.distribute("parallel_epochs", "grpc://127.0.0.1:1")
-        )
-        return over(dataset, x)
+        return _then(tf, x, made)
 
     def table(x: Any) -> Any:
         handle = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
         made = tf.raw_ops.InitializeTableFromTextFileV2(
             table_handle=handle, filename=secret, key_index=-2, value_index=-1
         )
-        return then(x, made)
+        return _then(tf, x, made)
 
-    mapped = lambda x: over(tf.data.Dataset.from_tensors(secret).map(tf.io.read_file), x)  # noqa: E731
+    def restore(x: Any) -> Any:
+        slices = {"tensor_names": ["a"], "shape_and_slices": [""]}
+        return _then(tf, x, *tf.raw_ops.RestoreV2(prefix=secret, dtypes=[tf.float32], **slices))
+
+    def save(x: Any) -> Any:
+        slices = {"tensor_names": ["a"], "shape_and_slices": [""]}
+        return _then(tf, x, tf.raw_ops.SaveV2(prefix=secret, tensors=[x], **slices))
+
     return {
-        "writes": lambda x: then(x, tf.io.write_file(secret, "planted")),
-        "reads": lambda x: then(x, tf.io.read_file(secret)),
+        "writes": lambda x: _then(tf, x, tf.io.write_file(secret, "planted")),
+        "reads": lambda x: _then(tf, x, tf.io.read_file(secret)),
+        "reads_what_is_asked": lambda x: _then(tf, x, tf.io.read_file(tf.as_string(x[0]))),
         "calls_python": lambda x: tf.py_function(lambda v: v, [x], tf.float32),
         "calls_numpy": lambda x: tf.numpy_function(lambda v: v, [x], tf.float32),
-        "writes_in_nested_function": outer,
-        "reads_in_loop": in_loop,
-        "reads_in_dataset_map": mapped,
-        "lists_files": lambda x: then(x, tf.io.matching_files("/*")),
-        "prints_to_file": lambda x: then(x, tf.print("x", output_stream=f"file://{secret}")),
-        "restores_elsewhere": lambda x: then(
-            x,
-            *tf.raw_ops.RestoreV2(
-                prefix=secret, tensor_names=["a"], shape_and_slices=[""], dtypes=[tf.float32]
-            ),
-        ),
-        "saves_elsewhere": lambda x: then(
-            x,
-            tf.raw_ops.SaveV2(
-                prefix=secret, tensor_names=["a"], shape_and_slices=[""], tensors=[x]
-            ),
-        ),
+        "lists_files": lambda x: _then(tf, x, tf.io.matching_files("/*")),
+        "prints_to_file": lambda x: _then(tf, x, tf.print("x", output_stream=f"file://{secret}")),
+        "restores_elsewhere": restore,
+        "saves_elsewhere": save,
         "summary": summary,
-        "caches_in_file": cached,
-        "reads_rows": lambda x: over(tf.data.TextLineDataset(secret), x),
-        "asks_service": service,
         "table_from_anywhere": table,
-        "reads_what_is_asked": lambda x: then(x, tf.io.read_file(tf.as_string(x[0]))),
     }
 
 
-def _save(tf: Any, folder: Path, function: Any) -> None:
+def _nested(tf: Any, secret: str) -> dict[str, Any]:
+    """Operations in functions that other functions call."""
+
+    @tf.function
+    def inner(x: Any) -> Any:
+        return _then(tf, x, tf.io.write_file(secret, "planted"))
+
+    @tf.function
+    def outer(x: Any) -> Any:
+        return inner(x) + 1.0
+
+    def body(i: Any, y: Any) -> Any:
+        return i + 1, y + tf.cast(tf.strings.length(tf.io.read_file(secret)), tf.float32)
+
+    return {
+        "writes_in_nested_function": outer,
+        "reads_in_loop": lambda x: tf.while_loop(lambda i, _: i < 2, body, [0, x])[1],
+    }
+
+
+def _datasets(tf: Any, secret: str) -> dict[str, Any]:
+    """Operations of tf.data, and in what it maps."""
+    data = tf.data.Dataset
+    service = tf.data.experimental.service
+
+    def total(dataset: Any, x: Any) -> Any:
+        lengths = dataset.map(lambda text: tf.cast(tf.strings.length(text), tf.float32))
+        return x + lengths.reduce(0.0, lambda one, other: one + other)
+
+    def asked(x: Any) -> Any:
+        away = service.distribute("parallel_epochs", "grpc://127.0.0.1:1")
+        return total(data.from_tensors("a").apply(away), x)
+
+    return {
+        "reads_in_dataset_map": lambda x: total(data.from_tensors(secret).map(tf.io.read_file), x),
+        "caches_in_file": lambda x: total(data.from_tensors("a").cache(secret), x),
+        "reads_rows": lambda x: total(tf.data.TextLineDataset(secret), x),
+        "asks_service": asked,
+    }
+
+
+def _save(tf: Any, folder: Path, *, function: Any) -> None:
     module = tf.Module()
     module.scale = tf.Variable(2.0)
     signature = [tf.TensorSpec([None], tf.float32, name="x")]
@@ -204,6 +228,4 @@ def _save_lambda(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    make_all(Path(sys.argv[1]))
+    _make(Path(sys.argv[1]), sys.argv[2:])

@@ -38,6 +38,7 @@ class Published:
         keep_versions: How many versions stay.
         prefer_tflite_model: Whether servers shall load TFLite; None if only the address is known.
         server: The model server that serves it.
+        allow_operations: What a stranger's graph may hold.
     """
 
     base_uri: str
@@ -45,6 +46,7 @@ class Published:
     keep_versions: int
     prefer_tflite_model: bool | None = None
     server: str = "tensorflow_serving"
+    allow_operations: tuple[str, ...] = ()
 
     def open(self) -> Store:
         """The store at the base URI.
@@ -73,6 +75,7 @@ def find_published(given: str) -> Published:
             publish.keep_versions,
             spec.serve.prefer_tflite_model,
             spec.serve.server,
+            spec.incoming.allow_operations if spec.incoming else (),
         )
     base_uri, model = split_address(given)
     return Published(base_uri, model, PublishSpec.model_fields["keep_versions"].default)

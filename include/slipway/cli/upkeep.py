@@ -6,6 +6,7 @@ import getpass
 import re
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -154,14 +155,19 @@ def adopt(
     model: PublishedArgument,
     version: Annotated[int, typer.Option(min=1, help="The folder that was copied by hand.")],
     variant: Annotated[str, typer.Option(help="What to call it.")] = "adopted",
+    allow: Annotated[
+        list[str] | None, typer.Option(help="Operation that its graph may hold; may be repeated.")
+    ] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a version of a folder that was copied into the bucket by hand."""
+    from slipway.modelling.untrusted import require_safe_copy
     from slipway.serving.upkeep.adopt import adopt as take_in
 
     with clear_errors(as_json=as_json):
         published = find_published(model)
+        allowed = {*published.allow_operations, *(allow or ())}
         with _reading("reading", shown=not as_json) as progress:
             done = take_in(
                 published.open(),
@@ -171,6 +177,7 @@ def adopt(
                 by=f"adopted by {getpass.getuser()}",
                 dry_run=dry_run,
                 progress=progress,
+                prove=partial(require_safe_copy, allow=allowed),
             )
     if as_json:
         shown = done.manifest.model_dump(mode="json")

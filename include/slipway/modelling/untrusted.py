@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from slipway.errors import TerminalError
 from slipway.modelling import saved_model
 from slipway.modelling.untrusted_files import file_problems
-from slipway.modelling.untrusted_graph import MAIN, Graph, Origin, tensors_of
+from slipway.modelling.untrusted_graph import MAIN, Graph, tensors_of
 from slipway.modelling.untrusted_keras import lambda_layers
 from slipway.modelling.untrusted_operations import LAMBDA, OPERATIONS, UNKNOWN, Harmless
+from slipway.modelling.untrusted_origins import Origin, Origins
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -95,6 +96,16 @@ def require_safe(folder: Path, allow: Collection[str] = ()) -> None:
     )
 
 
+def require_safe_copy(folder: Path, allow: Collection[str] = ()) -> None:
+    """As `require_safe`, of a folder that a person copied into a bucket: TFLite has no such graph.
+
+    Raises:
+        TerminalError: as `require_safe`.
+    """
+    if (folder / "saved_model.pb").is_file():
+        require_safe(folder, allow)
+
+
 def _shown(findings: Sequence[Finding]) -> str:
     texts = list(dict.fromkeys(str(found) for found in findings))
     more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
@@ -105,8 +116,9 @@ def _in_graph(graph: Graph) -> Iterator[Finding]:
     names = [function.signature.name for function in graph.meta.graph_def.library.function]
     for name in sorted({name for name in names if names.count(name) > 1 or name == MAIN}):
         yield Finding("", name, "", f"the function {name!r} has no name of its own")
+    origins = Origins(graph)
     for unit, node in graph.nodes():
-        reason = _against(graph, unit, node)
+        reason = _against(origins, unit, node)
         if reason is not None:
             yield Finding(node.op, node.name, unit.name, reason)
         for size in _constant_sizes(node):
@@ -115,38 +127,41 @@ def _in_graph(graph: Graph) -> Iterator[Finding]:
                 yield Finding("", node.name, unit.name, reason)
 
 
-def _against(graph: Graph, unit: Unit, node: Any) -> str | None:
+def _against(origins: Origins, unit: Unit, node: Any) -> str | None:
     """What speaks against one node; None if nothing."""
     rule = OPERATIONS.get(node.op)
     if rule is None:
-        return None if node.op in graph.units or _is_known(node.op) else UNKNOWN
-    return None if _is_harmless(graph, unit, node, rule) else rule.reason
+        return None if node.op in origins.graph.units or _is_known(node.op) else UNKNOWN
+    return None if _is_harmless(origins, unit, node, rule) else rule.reason
 
 
-def _is_harmless(graph: Graph, unit: Unit, node: Any, rule: Rule) -> bool:
-    place = (unit.name, node.name)
+def _is_harmless(origins: Origins, unit: Unit, node: Any, rule: Rule) -> bool:
+    graph, place = origins.graph, (unit.name, node.name)
     if rule.harmless is Harmless.NO_FILE:
-        value = node.attr[rule.attribute].s.decode(errors="replace")
+        given = node.attr[rule.attribute]
+        value = given.s.decode(errors="replace")
+        if given.WhichOneof("value") not in {"s", None}:  # the caller of the function says it
+            return False
         return not value or value.startswith(rule.no_file or ("\0",))
     if rule.harmless is Harmless.SAVER:
         return place not in graph.run_when_served and (
             place not in graph.run_when_restored
             or node.op != "RestoreV2"
-            or _origins(graph, unit, node, 0) <= {Origin.SAVER}
+            or _origins_of(origins, unit, node, 0) <= {Origin.SAVER}
         )
     if rule.harmless is Harmless.EMPTY_FILE_NAME:
-        return _origins(graph, unit, node, rule.file_input) == {Origin.EMPTY}
+        return _origins_of(origins, unit, node, rule.file_input) == {Origin.EMPTY}
     if rule.harmless is Harmless.ASSETS:
-        origins = _origins(graph, unit, node, rule.file_input)
-        fed = Origin.FIXED_ASSET not in origins or place not in graph.run_by_requests
-        return fed and origins <= _ASSET_ORIGINS
+        found = _origins_of(origins, unit, node, rule.file_input)
+        fed = Origin.FIXED_ASSET not in found or place not in graph.run_by_requests
+        return fed and found <= _ASSET_ORIGINS
     return False
 
 
-def _origins(graph: Graph, unit: Unit, node: Any, at: int) -> frozenset[Origin]:
+def _origins_of(origins: Origins, unit: Unit, node: Any, at: int) -> frozenset[Origin]:
     if at >= len(node.input):
         return frozenset({Origin.OTHER})
-    return graph.origins(unit, node.input[at])
+    return origins.of(unit, node.input[at])
 
 
 def _is_known(operation: str) -> bool:
@@ -168,6 +183,6 @@ def _item_bytes(dtype: int) -> int:
     import tensorflow as tf
 
     try:
-        return max(tf.as_dtype(dtype).size, 1)
+        return max(int(tf.as_dtype(dtype).size), 1)
     except TypeError:  # no type at all: TensorFlow refuses the graph
         return 1

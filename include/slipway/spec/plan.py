@@ -196,7 +196,9 @@ def _shares(spec: ModelSpec) -> list[tuple[str, float, bool]]:
 def plan_adopt(spec: ModelSpec) -> list[PlannedStep]:
     """The one step that takes in a folder which a person copied into the bucket."""
     summary = "Reads and checks the folder that `version` names and makes a version of it."
-    return [PlannedStep("adopt", "adopt", summary, config=spec.publish.model_dump(mode="json"))]
+    allowed = spec.incoming.allow_operations if spec.incoming else ()
+    config = spec.publish.model_dump(mode="json") | {"allow_operations": sorted(set(allowed))}
+    return [PlannedStep("adopt", "adopt", summary, config=config)]
 
 
 def _original(spec: ModelSpec) -> PlannedStep:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from slipway.errors import TerminalError
+from slipway.modelling.untrusted import require_safe_copy
 from slipway.serving.layout import Layout
 from slipway.serving.upkeep.adopt import adopt
 from slipway.spec.rollout import PublishSpec
@@ -21,10 +23,13 @@ def run(context: StepContext) -> StepOutput:
     Details: version, digest, uri, variant and already_adopted.
 
     Raises:
-        TerminalError: No version is named, or as `slipway.serving.upkeep.adopt.adopt`.
+        TerminalError: No version is named, its graph holds what the spec does not allow, or as
+            `slipway.serving.upkeep.adopt.adopt`.
         TransientError: The bucket does not answer.
     """
-    spec = PublishSpec.model_validate(context.request.config)
+    config = dict(context.request.config)
+    allow = config.pop("allow_operations", ())
+    spec = PublishSpec.model_validate(config)
     model, parameters = context.request.model, context.request.parameters
     version = parameters.get("version")
     if not isinstance(version, int) or version < 1:
@@ -34,7 +39,9 @@ def run(context: StepContext) -> StepOutput:
             subject="version",
         )
     store = open_store(spec.base_uri)
-    done = adopt(store, model, version, by=str(parameters.get("run_id", "")))
+    by = str(parameters.get("run_id", ""))
+    prove = partial(require_safe_copy, allow=allow)
+    done = adopt(store, model, version, by=by, prove=prove)
     manifest = done.manifest
     context.say(f"version {version}: {len(manifest.files)} files, digest {manifest.digest[:12]}")
     details = {

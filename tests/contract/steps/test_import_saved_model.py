@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +11,11 @@ from slipway.contracts import StepRequest, StepResult
 from slipway.errors import TerminalError
 from slipway.process import run_step
 from slipway.steps.import_saved_model import ImportConfig
+from support.planted_models import plant
 from support.techniques import TechniqueContract
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MODELS = Path(__file__).parents[3] / "include" / "models"
 DEFINITION = MODELS / "breast_cancer.py"
@@ -24,11 +28,13 @@ def bring(
     folder: Path = EXPORTED,
     digest: str | None = None,
     signature: str = "serving_default",
+    allow: Sequence[str] = (),
 ) -> StepResult:
     config = {
         "saved_model": str(folder),
         "saved_model_digest": digest or tree_digest(folder),
         "signature": signature,
+        "allow_operations": list(allow),
     }
     request = StepRequest(
         step="import",
@@ -96,3 +102,14 @@ class TestImport(TechniqueContract):
 def test_a_signature_that_is_not_there_is_terminal_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(TerminalError, match="did you mean 'serving_default'"):
         bring(tmp_path, signature="serving_defalt")
+
+
+def test_a_model_that_could_do_harm_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    plant(tmp_path, "writes")
+    with pytest.raises(TerminalError, match=r"refused and was not loaded: WriteFile \(node"):
+        bring(tmp_path / "workspace", folder=tmp_path / "writes")
+    # Allowed, it is loaded, asked, and found to fit other data.
+    with pytest.raises(TerminalError) as caught:
+        bring(tmp_path / "workspace", folder=tmp_path / "writes", allow=["WriteFile"])
+    assert "WriteFile" not in caught.value.message
+    assert not (tmp_path / "secret.txt").exists()

@@ -11,12 +11,14 @@ from typer.testing import CliRunner
 from slipway.cli.main import app
 from slipway.storage import Store, StoreCredentials, open_store
 from support.hand_made import MODEL, copy_by_hand, publish_some
-from support.models import write_model
+from support.specs import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
+
+IMPORTED = PROJECT / "include" / "models" / "breast_cancer" / "saved_model"
 
 
 @pytest.fixture(params=["local", "s3", "gcs"])
@@ -46,7 +48,7 @@ def test_every_command_takes_an_address(store: Store, tmp_path: Path):
     assert "these stay: 7, 6, 5, 4, 3" in ask(store, "gc").stdout
     assert ask(store, "fsck", "--deep").exit_code == 0
 
-    copy_by_hand(store, write_model(tmp_path / "hand", seed=40), "9")
+    copy_by_hand(store, IMPORTED, "9")
     found = ask(store, "fsck")
     assert (found.exit_code, "foreign_version" in found.stdout) == (1, True)
     assert "is adopted" in ask(store, "adopt", "--version", "9").stdout

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 from slipway.cli.main import app
 from slipway.storage import open_store
 from support.hand_made import copy_by_hand, publish_some
-from support.models import write_model
-from support.specs import write_spec
+from support.specs import PROJECT, write_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from slipway.storage import Store
+
+IMPORTED = PROJECT / "include" / "models" / "breast_cancer" / "saved_model"
 
 
 @pytest.fixture
@@ -79,8 +80,8 @@ def test_fsck_says_by_its_exit_status_whether_problems_remain(spec: str, store: 
     assert json.loads(ask("fsck", spec, "--json").stdout)["problems"] == 0
 
 
-def test_adopt_asks_for_the_version_and_takes_it_in(spec: str, store: Store, tmp_path: Path):
-    copy_by_hand(store, write_model(tmp_path / "hand", seed=40), "9")
+def test_adopt_asks_for_the_version_and_takes_it_in(spec: str, store: Store):
+    copy_by_hand(store, IMPORTED, "9")
     assert ask("fsck", spec).exit_code == 1
     assert ask("adopt", spec).exit_code == 2
     assert "could be adopted" in ask("adopt", spec, "--version", "9", "--dry-run").stdout

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +12,7 @@ from slipway.errors import TerminalError
 from slipway.modelling import saved_model
 from slipway.modelling.untrusted import require_safe, scan
 from slipway.modelling.untrusted_operations import LAMBDA, OPERATIONS
-from support.planted_models import PLANTED
+from support.planted_models import PLANTED, plant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +24,9 @@ CLEAN = ("clean", "clean_vocabulary", "clean_old_vocabulary")
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every planted model, made by TensorFlow in a process of its own."""
+    """Every planted model, made by TensorFlow."""
     folder = tmp_path_factory.mktemp("planted")
-    command = [sys.executable, "-m", "support.planted_models", str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
-    made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert made.returncode == 0, made.stderr[-2000:]
+    plant(folder)
     return folder
 
 
@@ -134,11 +128,65 @@ def test_a_function_that_calls_itself_hides_no_file_name(edited: Any):
         (function,) = (f for f in graph.graph_def.library.function if f.signature.name == restore)
         again = function.node_def.add(name="again", op="StatefulPartitionedCall")
         again.attr["f"].func.name = restore
-        again.input.extend(
-            [function.node_def[0].name + ":0"] + [a.name for a in function.signature.input_arg][1:]
-        )
+        first, *others = (argument.name for argument in function.signature.input_arg)
+        again.input.extend([f"{first}_elsewhere", *others])
 
     with pytest.raises(TerminalError, match="RestoreV2"):
+        require_safe(edited("clean", change))
+
+
+def table_initializer(graph: Any) -> Any:
+    """The function that reads the vocabulary."""
+    (found,) = (
+        function
+        for function in graph.graph_def.library.function
+        for node in function.node_def
+        if node.op == "InitializeTableFromTextFileV2"
+    )
+    return found
+
+
+def test_an_asset_that_a_request_may_name_is_refused(edited: Any):
+    def change(graph: Any) -> None:
+        graph.signature_def["serving_default"].inputs["path"].name = "asset_path_initializer:0"
+
+    with pytest.raises(TerminalError, match="InitializeTableFromTextFileV2"):
+        require_safe(edited("clean_vocabulary", change))
+
+
+def test_a_function_that_is_handed_on_as_an_attribute_is_refused(edited: Any):
+    """G is called with the asset, and hands the table's function another file."""
+
+    def change(graph: Any) -> None:
+        name = table_initializer(graph).signature.name
+        (call,) = (n for n in graph.graph_def.node if n.attr["f"].func.name == name)
+        call.attr["f"].func.name = "handing_on"
+        call.attr["f"].func.attr["H"].func.name = name
+        handing_on = graph.graph_def.library.function.add()
+        handing_on.signature.name = "handing_on"
+        for argument in ("path", "table"):
+            handing_on.signature.input_arg.add(name=argument)
+        inner = handing_on.node_def.add(name="inner", op="StatefulPartitionedCall")
+        inner.attr["f"].placeholder = "H"
+
+    with pytest.raises(TerminalError, match="InitializeTableFromTextFileV2"):
+        require_safe(edited("clean_vocabulary", change))
+
+
+def test_a_function_that_an_optimiser_swaps_in_is_refused(edited: Any):
+    def change(graph: Any) -> None:
+        table_initializer(graph).attr["api_implements"].s = b"another"
+
+    with pytest.raises(TerminalError, match="InitializeTableFromTextFileV2"):
+        require_safe(edited("clean_vocabulary", change))
+
+
+def test_an_attribute_that_the_caller_fills_in_is_refused(edited: Any):
+    def change(graph: Any) -> None:
+        node = graph.graph_def.library.function[0].node_def.add(name="say", op="PrintV2")
+        node.attr["output_stream"].placeholder = "S"
+
+    with pytest.raises(TerminalError, match=r"PrintV2 \(node 'say'"):
         require_safe(edited("clean", change))
 
 
@@ -210,8 +258,6 @@ def test_every_operation_of_tensorflow_that_names_a_file_or_a_host_was_judged():
     harmless = {
         "ExperimentalSetStatsAggregatorDataset",  # counter_prefix names counters
         "SetStatsAggregatorDataset",
-        "ShardedFilename",  # only joins texts
-        "ShardedFilespec",
     }
     suspects = {
         operation.name

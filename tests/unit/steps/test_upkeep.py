@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from slipway.contracts import StepRequest
 from slipway.errors import TerminalError
+from slipway.modelling import saved_model
+from slipway.serving.layout import find_manifest
 from slipway.steps import adopt, gc
 from slipway.steps.base import StepContext
 from slipway.storage import Store, open_store
 from slipway.workspace import Workspace
 from support.hand_made import MODEL, copy_by_hand, publish_some
-from support.models import write_model
+from support.specs import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+IMPORTED = PROJECT / "include" / "models" / "breast_cancer" / "saved_model"
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def test_retention_reports_what_went_and_what_stays(store: Store, tmp_path: Path
 
 
 def test_adoption_hands_on_version_and_digest(store: Store, tmp_path: Path):
-    copy_by_hand(store, write_model(tmp_path / "hand", seed=5), "4")
+    copy_by_hand(store, IMPORTED, "4")
     first = adopt.run(context("adopt", store, tmp_path, version=4, run_id="manual__1")).details
     assert (first["version"], first["already_adopted"]) == (4, False)
     assert first["uri"] == f"{store.uri}/{MODEL}/4"
@@ -55,3 +60,15 @@ def test_adoption_hands_on_version_and_digest(store: Store, tmp_path: Path):
 def test_nothing_is_adopted_by_accident(store: Store, tmp_path: Path, version: Any):
     with pytest.raises(TerminalError, match="which folder to adopt"):
         adopt.run(context("adopt", store, tmp_path, version=version))
+
+
+def test_a_folder_whose_graph_could_do_harm_is_not_adopted(store: Store, tmp_path: Path):
+    hand = tmp_path / "hand"
+    shutil.copytree(IMPORTED, hand)
+    graph = saved_model.parse(hand)
+    graph.meta_graphs[0].graph_def.node.add(name="planted", op="WriteFile")
+    (hand / "saved_model.pb").write_bytes(graph.SerializeToString())
+    copy_by_hand(store, hand, "4")
+    with pytest.raises(TerminalError, match=r"WriteFile \(node 'planted'\) writes files"):
+        adopt.run(context("adopt", store, tmp_path, version=4))
+    assert find_manifest(store, MODEL, 4) is None

@@ -22,6 +22,7 @@ from slipway.serving.layout import (
 )
 from slipway.serving.ledger_changes import bind, mark, read_ledger, release
 from slipway.storage import PreconditionFailed
+from slipway.storage.base import clean_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ def adopt(
     by: str = "",
     dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    prove: Callable[[Path], None] | None = None,
 ) -> Adopted:
     """Reads a folder without a manifest from the bucket and writes the manifest that it lacks.
 
@@ -72,6 +74,8 @@ def adopt(
         by: The person or run that adopts it.
         dry_run: Read everything and write nothing.
         progress: Called with the bytes read so far and in all.
+        prove: Called with a copy of the folder before anything is written; what it raises ends
+            the adoption.
 
     Raises:
         TerminalError: There is no such folder; it is neither a SavedModel nor TFLite; a publisher
@@ -85,7 +89,7 @@ def adopt(
     layout = Layout(model)
     prefix = layout.version_prefix(version)
     objects = list(store.list(prefix))
-    files = _read(store, objects, prefix, progress)
+    files = _read(store, objects, prefix, progress, prove)
     _unchanged(store, prefix, objects)
     manifest = Manifest(
         model=model,
@@ -122,6 +126,7 @@ def _read(
     objects: Sequence[ObjectInfo],
     prefix: str,
     progress: Callable[[int, int], None] | None,
+    prove: Callable[[Path], None] | None,
 ) -> list[FileEntry]:
     names = [info.path.removeprefix(f"{prefix}/") for info in objects]
     if not objects:
@@ -138,12 +143,14 @@ def _read(
     ):
 
         def fetch(number: int) -> FileEntry:
-            local = Path(scratch, str(number))
+            local = Path(scratch, clean_path(names[number]))
+            local.parent.mkdir(parents=True, exist_ok=True)
             store.download(objects[number].path, local)
             if names[number] == "model.tflite":
                 _is_tflite(local, f"{store.uri}/{objects[number].path}")
             entry = FileEntry(names[number], local.stat().st_size, file_digest(local))
-            local.unlink()
+            if prove is None:
+                local.unlink()
             return entry
 
         for entry in pool.map(fetch, range(len(objects))):
@@ -151,6 +158,8 @@ def _read(
             done += entry.size
             if progress is not None:
                 progress(done, total)
+        if prove is not None:
+            prove(Path(scratch))
     return sorted(entries, key=lambda entry: entry.path)
 
 
