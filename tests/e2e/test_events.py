@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import yaml
 
@@ -18,7 +19,8 @@ from slipway.events.book import read_events
 from slipway.events.decide import run_id_of
 from slipway.storage import open_store
 from support.arrivals import drop_model, notification
-from support.specs import SMALLEST
+from support.house import BUILD_SECONDS
+from support.specs import PROJECT, SMALLEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,6 +120,47 @@ def first_task(house: House, model: str, count: int) -> datetime:
 
     wait_for(running)
     return datetime.fromisoformat(min(started))
+
+
+def test_a_dropped_model_is_validated_published_and_served_with_nobody_touching_anything(
+    house: House,
+) -> None:
+    folder = PROJECT / "include/models/breast_cancer/saved_model"
+    spec = yaml.safe_load((house.specs / "breast_cancer.yaml").read_text("utf-8"))
+    spec |= {
+        "model": "served",
+        "incoming": {"uri": place("served"), "optimise": False},
+        "events": [{"sqs": {"queue": "served", "connection": "sqs_default"}}],
+    }
+    del spec["saved_model"]
+    (house.specs / "served.yaml").write_text(yaml.safe_dump(spec), "utf-8")
+    url = house.sqs.create_queue("served")
+    for dag_id in ("served__build", "served__rollout", INTAKE):
+        house.api.wait_for_dag(dag_id)
+
+    store = drops(house, "served")
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for path in files:
+        key = f"by-hand/{path.relative_to(folder).as_posix()}"
+        store.upload(path, key)
+        house.sqs.send(url, [notification(BUCKET, f"drops/served/{key}")])
+
+    wait_for(lambda: house.api.runs("served__rollout"), BUILD_SECONDS)
+    rollout_id, state = house.rollout_of_event("served")
+    assert state == "success", house.states("served__rollout", rollout_id)
+    answer = httpx.get(f"{house.stack.model_server_url}/v1/models/served/labels/stable")
+    assert answer.json()["model_version_status"][0]["state"] == "AVAILABLE"
+    wait_for(lambda: [event.state for event in events_of(house, "served")] == ["done"])
+    [event] = events_of(house, "served")
+    assert (event.version, event.reason) == (1, "version 1")
+    # The same content again, in another folder, starts nothing and says why.
+    for path in files:
+        key = f"again/{path.relative_to(folder).as_posix()}"
+        store.upload(path, key)
+        house.sqs.send(url, [notification(BUCKET, f"drops/served/{key}")])
+    wait_for(lambda: events_of(house, "served")[-1].state == "ignored")
+    assert events_of(house, "served")[-1].reason == "same digest as version 1"
+    assert len(house.api.runs("served__build")) == 1
 
 
 def test_every_version_is_handled_once_whatever_is_killed_meanwhile(house: House) -> None:
