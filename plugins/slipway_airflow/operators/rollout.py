@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.errors import TerminalError
 from slipway_airflow.hooks.connections import bucket_environment
 from slipway_airflow.hooks.kubernetes import kubernetes_environment
-from slipway_airflow.links import EvidenceLink, VersionLink
+from slipway_airflow.links import BucketLink, EvidenceLink, KubernetesLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
 from slipway_airflow.outcomes import approved_digest
 
@@ -32,7 +32,12 @@ class RolloutOperator(StepOperator):
 
     needs_bucket = True
     needs_model_server = True
-    operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(), EvidenceLink())
+    operator_extra_links: Collection[BaseOperatorLink] = (
+        VersionLink(),
+        EvidenceLink(),
+        BucketLink(),
+        KubernetesLink(),
+    )
 
     _folder: Path | None = None
 
