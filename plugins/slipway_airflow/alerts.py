@@ -102,10 +102,10 @@ def alert_arguments(spec: ModelSpec, kind: str) -> dict[str, Any]:
     if not spec.alerts:
         return {}
     arguments: dict[str, Any] = {}
-    failures = [SlipwayAlert(spec, each) for each in spec.alerts if FAILURE in each.on]
+    failures = [SlipwayAlert(spec, each) for each in spec.alerts if FAILURE in each.when]
     if failures:
         arguments["on_failure_callback"] = failures
-    late = [each for each in spec.alerts if DEADLINE in each.on]
+    late = [each for each in spec.alerts if DEADLINE in each.when]
     if late and spec.deadline_seconds is not None:
         arguments["deadline"] = _deadline(spec, f"{spec.model}__{kind}", late)
     return arguments
