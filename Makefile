@@ -11,7 +11,7 @@ CLUSTER_PACKAGES := containerd runc containernetworking-plugins iproute2 iptable
 # Every step is a process of its own: without bytecode each compiles TensorFlow anew, for 5 seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install system demo down test test-crash test-e2e test-kubernetes lint format bench generate kubernetes-schemas tensorrt-signatures requirements clean
+.PHONY: help install system demo down test test-crash test-e2e test-kubernetes lint format bench generate screenshots kubernetes-schemas tensorrt-signatures requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test-crash: install ## Processes killed at every step of their work, under the e
 
 test-e2e: install ## The whole way through a real Airflow
 	@$(PYTHON) -m pytest -m "e2e" tests/e2e
+
+screenshots: install ## Take the pictures in docs/img again, of a real Airflow
+	@SLIPWAY_SCREENSHOTS=docs/img $(PYTHON) -m pytest -m "e2e" tests/e2e/test_operator.py
 
 test-kubernetes: install ## Rollouts on a real Kubernetes: one of its own, or the one of $$KUBECONFIG; shows its progress
 	@[ -n "$$KUBECONFIG" ] || .ci/system-packages $(CLUSTER_PACKAGES)

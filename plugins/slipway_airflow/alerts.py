@@ -6,8 +6,6 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseNotifier
-
 from slipway.alerts import alert_text
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ log = logging.getLogger(__name__)
 FAILURE, DEADLINE = "failure", "deadline"
 
 
-class SlipwayAlert(BaseNotifier):
+class SlipwayAlert:
     """Tells a notifier of the spec what failed, for which model, what serves and what to do.
 
     The notifier's own template fields see it as `{{ slipway.message }}`, `.model`, `.dag_id`,
@@ -35,17 +33,19 @@ class SlipwayAlert(BaseNotifier):
     """
 
     def __init__(self, spec: ModelSpec, alert: Alert) -> None:
-        super().__init__()
         self.spec = spec
         self.alert = alert
 
-    def notify(self, context: Context) -> None:
+    def __call__(self, context: Context) -> None:
         """Tell it, now.
 
         Raises:
             Exception: whatever the notifier raises; Airflow logs it, and the run's state stays.
         """
-        told: Any = {**context, "slipway": self._facts(context)}
+        # A notifier would take its templates' environment from the DAG, and where Airflow hands it
+        # the scheduler's, there is none.
+        others = {name: value for name, value in context.items() if name != "dag"}
+        told: Any = {**others, "slipway": self._facts(context)}
         _notifier(self.alert)(told)
 
     def _facts(self, context: Context) -> dict[str, Any]:
@@ -102,10 +102,10 @@ def alert_arguments(spec: ModelSpec, kind: str) -> dict[str, Any]:
     if not spec.alerts:
         return {}
     arguments: dict[str, Any] = {}
-    failures = [SlipwayAlert(spec, each) for each in spec.alerts if FAILURE in each.on]
+    failures = [SlipwayAlert(spec, each) for each in spec.alerts if FAILURE in each.when]
     if failures:
         arguments["on_failure_callback"] = failures
-    late = [each for each in spec.alerts if DEADLINE in each.on]
+    late = [each for each in spec.alerts if DEADLINE in each.when]
     if late and spec.deadline_seconds is not None:
         arguments["deadline"] = _deadline(spec, f"{spec.model}__{kind}", late)
     return arguments

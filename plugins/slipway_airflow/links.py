@@ -30,6 +30,8 @@ class ReportLink(BaseOperatorLink):
         """Address of report.html, of a selection that failed too; empty if there is none."""
         ended = getattr(operator, "result", None) or getattr(operator, "failure", None)
         left: dict[str, Any] = ended.details if ended else {}
+        if "report" not in left:
+            left = getattr(operator, "selected", None) or {}
         model = operator.spec.model  # type: ignore[attr-defined]  # on our operators only
         return report_page(model, left)
 
@@ -66,6 +68,29 @@ class BucketLink(BaseOperatorLink):
         folder = f"{publish.base_uri.rstrip('/')}/{spec.model}"
         uri = f"{folder}/{version}" if version else folder
         return console_address(uri, {**os.environ, **own}, console_url(publish.connection))
+
+
+class KubernetesLink(BaseOperatorLink):
+    """The version's Deployment in the cluster's dashboard."""
+
+    name = "Kubernetes"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Address in the dashboard; empty without a cluster, a version, or a known dashboard.
+
+        The connection's extra `console_url` names it, with {namespace} and {name}.
+        """
+        # The address is part of a connection, which only the worker may read.
+        from slipway.kubernetes.names import service, version_service
+        from slipway_airflow.hooks.connections import console_url
+
+        spec = operator.spec  # type: ignore[attr-defined]  # on our operators only
+        kubernetes, version = spec.serve.kubernetes, _settled_version(operator)
+        template = console_url(kubernetes.connection) if kubernetes and version else ""
+        own = spec.rollout.strategy != "in_place"
+        name = version_service(spec.model, version) if own else service(spec.model)
+        filled = template.replace("{namespace}", kubernetes.namespace if kubernetes else "")
+        return filled.replace("{name}", name)
 
 
 class EvidenceLink(BaseOperatorLink):

@@ -22,7 +22,7 @@ class Alert(SpecModel):
         description="Its arguments; where it takes templates, {{ slipway.message }} is the alert. "
         "Name a connection; no secrets.",
     )
-    on: tuple[Literal["failure", "deadline"], ...] = Field(
+    when: tuple[Literal["failure", "deadline"], ...] = Field(
         ("failure", "deadline"),
         min_length=1,
         description="failure: a run failed; deadline: it has not ended after deadline_seconds.",

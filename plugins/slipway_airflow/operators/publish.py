@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from slipway_airflow.assets import event_of, model_asset
 from slipway_airflow.forms import SKIP_ROLLOUT
 from slipway_airflow.lineage import published_dataset, tell_metrics
-from slipway_airflow.links import BucketLink, VersionLink
+from slipway_airflow.links import BucketLink, ReportLink, VersionLink
 from slipway_airflow.operators.base import StepOperator
 from slipway_airflow.outcomes import approved_digest
 
@@ -16,14 +16,27 @@ if TYPE_CHECKING:
 
     from airflow.sdk import BaseOperatorLink, Context
 
-    from slipway.contracts import StepResult
+    from slipway.contracts import StepOutcome, StepResult
+
+SELECT = "select"
 
 
 class PublishOperator(StepOperator):
     """Publishes the winner under a version; the asset's event names version and digest."""
 
     needs_bucket = True
-    operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(), BucketLink())
+    operator_extra_links: Collection[BaseOperatorLink] = (
+        ReportLink(),
+        VersionLink(),
+        BucketLink(),
+    )
+    selected: dict[str, Any] | None = None
+
+    def _outcomes(self, context: Context) -> dict[str, StepOutcome]:
+        outcomes = super()._outcomes(context)
+        found = outcomes.get(SELECT)
+        self.selected = found.result.details if found and found.result else None
+        return outcomes
 
     def _parameters(self, context: Context) -> dict[str, Any]:
         approval = self.work.planned.approval

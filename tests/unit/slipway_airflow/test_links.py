@@ -12,7 +12,14 @@ import pytest
 from slipway.contracts import StepResult
 from slipway.errors import TerminalError
 from slipway.spec.loader import load_spec
-from slipway_airflow.links import BucketLink, EvidenceLink, PrometheusLink, ReportLink, VersionLink
+from slipway_airflow.links import (
+    BucketLink,
+    EvidenceLink,
+    KubernetesLink,
+    PrometheusLink,
+    ReportLink,
+    VersionLink,
+)
 from support.specs import write_spec
 
 if TYPE_CHECKING:
@@ -51,9 +58,36 @@ def test_a_version_is_known_from_the_result_or_from_the_request(
     assert failed.endswith(f"/slipway/{page}/tiny/5")
 
 
-@pytest.mark.parametrize("cls", [ReportLink, VersionLink, BucketLink, EvidenceLink, PrometheusLink])
+LINKS = [ReportLink, VersionLink, BucketLink, EvidenceLink, PrometheusLink, KubernetesLink]
+
+
+@pytest.mark.parametrize("cls", LINKS)
 def test_a_task_that_came_to_nothing_has_no_link(spec: ModelSpec, cls: type):
     assert link(cls, spec=spec, result=None, request=None, queries={}) == ""
+
+
+def test_what_is_published_leads_to_the_report_of_its_selection(spec: ModelSpec):
+    selected = {"report": f"/workspace/artifacts/{'a' * 64}/report.html"}
+    result = StepResult(step="publish", model="tiny", details={"version": 4})
+    found = link(ReportLink, spec=spec, result=result, selected=selected)
+    assert found.endswith(f"/slipway/reports/tiny/{'a' * 64}")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"), [("in_place", "tiny"), ("canary", "tiny-v4"), ("blue_green", "tiny-v4")]
+)
+def test_a_dashboard_shows_the_deployment_that_serves_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, name: str
+):
+    extra = f"  strategy: {strategy}\nserve: {{kubernetes: {{namespace: models}}}}\n"
+    spec = load_spec(write_spec(tmp_path, extra=extra))
+    result = StepResult(step="deploy", model="tiny", details={"version": 4})
+    assert link(KubernetesLink, spec=spec, result=result) == ""
+    page = {"console_url": "https://k8s.example/#/deployment/{namespace}/{name}"}
+    connection = {"conn_type": "kubernetes", "extra": page}
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(connection))
+    found = link(KubernetesLink, spec=spec, result=result)
+    assert found == f"https://k8s.example/#/deployment/models/{name}"
 
 
 def test_every_query_is_a_graph(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch):
