@@ -44,12 +44,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(1)  # each look at a long queue costs its server
 
 
 def listen(house: House, models: Sequence[str], queue: str, settle_seconds: float) -> str:
     """Adds models that listen to a queue; its URL."""
-    url = house.sqs.create_queue(queue)
+    url = house.sqs.create_queue(queue, visible_again_seconds=30)
     for model in models:
         spec = yaml.safe_load(SMALLEST.format(model=model))
         spec |= {
@@ -190,7 +190,7 @@ def test_every_version_is_handled_once_whatever_is_killed_meanwhile(house: House
     house.sqs.kill()
     time.sleep(3)
     house.sqs.start()
-    house.sqs.create_queue("burst")
+    house.sqs.create_queue("burst", visible_again_seconds=30)
     # What it held is lost with it; its sender, not knowing what arrived, sends everything again.
     house.sqs.send(url, messages)
 

@@ -72,9 +72,9 @@ class SqsServer:
             self._process.kill()
             self._process.wait(10)
 
-    def create_queue(self, name: str) -> str:
-        """Its URL. What was received and not deleted comes again after two seconds."""
-        attributes = {"VisibilityTimeout": "2"}
+    def create_queue(self, name: str, *, visible_again_seconds: int = 2) -> str:
+        """Its URL. What was received and not deleted comes again after a while."""
+        attributes = {"VisibilityTimeout": str(visible_again_seconds)}
         answer = self.client.create_queue(QueueName=name, Attributes=attributes)
         return str(answer["QueueUrl"])
 

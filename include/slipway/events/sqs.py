@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 10  # of SQS, for receiving and for deleting
 _MOST = 200
+# Longer, and the first of a burst would be visible again before the last is written down.
+_COLLECT_SECONDS = 3.0
 _TERMINAL = ("NonExistentQueue", "QueueDoesNotExist", "AccessDenied", "InvalidAddress", "Invalid")
 
 
@@ -35,14 +39,15 @@ class SqsSource(Source):
         wait = IDLE_WAIT_SECONDS if wait_seconds is None else wait_seconds
         batch = Batch()
         handles: list[str] = []
-        more = True
-        while more and len(handles) < _MOST:
+        more, until = True, math.inf
+        while more and len(handles) < _MOST and time.monotonic() < until:
             seconds = 0 if handles else min(round(wait), int(IDLE_WAIT_SECONDS))
             messages = self._receive(seconds)
             for message in messages:
                 batch.read(str(message.get("Body", "")))
                 handles.append(message["ReceiptHandle"])
             more = len(messages) == _AT_ONCE
+            until = min(until, time.monotonic() + _COLLECT_SECONDS)
         batch.done = lambda: self._delete(handles)
         return batch
 
