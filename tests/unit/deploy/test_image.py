@@ -104,7 +104,7 @@ def initialise(tmp_path: Path) -> Path:
     """A folder in which docker/init.sh ran, with an `airflow` that only says how it was called."""
     stub = tmp_path / "bin" / "airflow"
     stub.parent.mkdir()
-    stub.write_text(f'#!/bin/sh\necho "$@" >>"{tmp_path}/airflow.calls"\n')
+    stub.write_text(f'#!/bin/sh\necho "$@" >>"{tmp_path}/airflow.calls"\n[ "$2" != get ]\n')
     stub.chmod(0o755)
     run_init(tmp_path)
     return tmp_path
@@ -121,7 +121,8 @@ def run_init(folder: Path, password: str = 'o"dd') -> None:
 
 
 def test_init_migrates_and_leaves_a_password_and_an_empty_model_config(initialise: Path) -> None:
-    assert (initialise / "airflow.calls").read_text() == "db migrate\n"
+    calls = (initialise / "airflow.calls").read_text().splitlines()
+    assert calls == ["db migrate", "pools get slipway", "pools set slipway 2 Slipway's builds"]
     passwords = initialise / "passwords.json"
     assert json.loads(passwords.read_text()) == {"admin": 'o"dd'}
     assert passwords.stat().st_mode & 0o077 == 0
