@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from support.house import House
 
 # A triggerer that was killed is missed after half a minute, a scheduler after as long.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.operations, pytest.mark.timeout(1500)]
 
 BUCKET = "slipway-models"
 INTAKE = "slipway__intake"

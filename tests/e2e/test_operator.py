@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from support.house import House
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.operations, pytest.mark.timeout(1500)]
 
 MODEL = "operated"
 BUILD, ROLLOUT, ROLLBACK = (f"{MODEL}__{kind}" for kind in ("build", "rollout", "rollback"))

@@ -129,7 +129,7 @@ def summary(errors: Iterable[Mapping[str, Any]]) -> str:
         return ""
     layers = ", ".join(f"{each['layer']} ({each['error']:.0%})" for each in told)
     names = ", ".join(told[0]["keep_float"])
-    repair = f"tflite.keep_float: [{names}] keeps the worst in float32"
+    repair = f"keep_float: [{names}] keeps the worst in float32"
     return f"the conversion loses most in {layers}; {repair}"
 
 

@@ -51,7 +51,7 @@ def test_the_gate_names_the_layer_and_mixed_precision_keeps_the_limit(
     assert verdicts["int8"]["verdict"] == "rejected"
     assert verdicts["int8"]["drop"] > 0.1
     assert "the conversion loses most in hidden" in verdicts["int8"]["reason"]
-    assert "tflite.keep_float: [hidden, classes]" in verdicts["int8"]["reason"]
+    assert "keep_float: [hidden, classes]" in verdicts["int8"]["reason"]
     assert verdicts["mixed"]["verdict"] == "passed"
     assert mixed.details["layer_errors"] == []
     assert mixed.details["operations"]["QUANTIZE"] == 1  # the rest is integers still
