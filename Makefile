@@ -46,7 +46,7 @@ test-e2e: install ## The whole way through a real Airflow
 	@$(PYTHON) -m pytest -m "e2e" tests/e2e
 
 screenshots: install ## Take the pictures in docs/img again, of a real Airflow
-	@SLIPWAY_SCREENSHOTS=docs/img $(PYTHON) -m pytest -m "e2e" tests/e2e/test_operator.py
+	@SLIPWAY_SCREENSHOTS=docs/img $(PYTHON) -m pytest -m "operations" tests/e2e/test_operator.py
 
 test-operations: install ## Events that start runs, and an operator's day, in a real Airflow; shows its progress
 	@$(PYTHON) -m pytest -v -m "operations" tests/e2e
