@@ -172,7 +172,8 @@ def test_clearing_every_task_of_the_build_computes_and_publishes_nothing(
     before, objects = house.states(BUILD, built), snapshot(house)
     digests = {
         task: (house.api.result(BUILD, built, task)["artifact"] or {}).get("digest")
-        for task in before
+        for task, state in before.items()
+        if state == "success"  # engines fail where there is no GPU
     }
     clear_each(house, BUILD, built)
     assert house.states(BUILD, built) == before

@@ -68,7 +68,7 @@ def test_a_canary_takes_over_share_by_share_and_no_request_fails(stack: ClusterS
     ("kind", "answers_as", "changes", "reason"),
     [
         ("flaky", 5.0, {}, "error_ratio"),
-        ("slow", 5.0, {}, "latency"),
+        ("slower", 5.0, {}, "latency"),
         ("times3", 2.0, {}, "does not answer as it did"),
         ("times2", 2.0, {"health": _NO_METRICS}, "no such series"),
     ],

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from slipway.serving.publish import Published
     from slipway.storage import Store
 
-SLOW_SECONDS = 0.4
+SLOW_SECONDS = 0.12
+SLOWER_SECONDS = 0.4
 UNLUCKY = 0.05
 INSTANCES = ([[1.0, 2.0]], [[0.5, -1.0], [3.0, 4.0]], [[0.0, 7.0]])
 
@@ -50,10 +51,11 @@ HEALTH: dict[str, Any] = {
 
 
 def write_models(folder: Path) -> None:
-    """Writes times1 to times4, slow, flaky and unlucky: x of shape [n, 2] times a number each.
+    """Writes times1 to times4, slow, slower, flaky and unlucky: x of [n, 2] times a number each.
 
-    slow sleeps SLOW_SECONDS a request, flaky fails half of them, and unlucky fails 5% of those for
-    [[1, 1]], which is among clients' requests and not among the golden ones.
+    slow sleeps SLOW_SECONDS a request and slower SLOWER_SECONDS, flaky fails half of them, and
+    unlucky fails 5% of those for [[1, 1]], which is among clients' requests and not among the
+    golden ones.
     """
     import tensorflow as tf
     from tensorflow.python.data.experimental.ops.testing import sleep
@@ -69,11 +71,18 @@ def write_models(folder: Path) -> None:
         def call(self, x: Any) -> dict[str, Any]:
             return {"y": x * self.factor}
 
-        @tf.function(input_signature=spec)
-        def slow(self, x: Any) -> dict[str, Any]:
-            asleep = tf.data.Dataset.range(1).apply(sleep(int(SLOW_SECONDS * 1e6)))
+        def _after(self, seconds: float, x: Any) -> dict[str, Any]:
+            asleep = tf.data.Dataset.range(1).apply(sleep(int(seconds * 1e6)))
             zero = asleep.reduce(tf.constant(0, tf.int64), lambda total, one: total + one)
             return {"y": x * self.factor + tf.cast(zero, tf.float32)}
+
+        @tf.function(input_signature=spec)
+        def slow(self, x: Any) -> dict[str, Any]:
+            return self._after(SLOW_SECONDS, x)
+
+        @tf.function(input_signature=spec)
+        def slower(self, x: Any) -> dict[str, Any]:
+            return self._after(SLOWER_SECONDS, x)
 
         @tf.function(input_signature=spec)
         def flaky(self, x: Any) -> dict[str, Any]:
@@ -91,6 +100,7 @@ def write_models(folder: Path) -> None:
         _save(model, model.call, folder / f"times{factor}")
     model = Times(5.0)
     _save(model, model.slow, folder / "slow")
+    _save(model, model.slower, folder / "slower")
     _save(model, model.flaky, folder / "flaky")
     _save(model, model.unlucky, folder / "unlucky")
 
