@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from slipway.content import file_digest
+from slipway.content import digest_of, file_digest
 from slipway.errors import TerminalError
 from slipway.serving.layout import MANIFEST_NAME, Layout
 from slipway.serving.writeback import begin_writing
@@ -76,11 +76,13 @@ def download_version(
         received: Called with the number of bytes of each block, from any thread.
 
     Raises:
-        DamagedObject: An object is not what the manifest says.
+        DamagedObject: An object is not what the manifest says, or the manifest's files are not
+            those of its digest.
         SlipwayError: The store does not give it.
         OSError: The disk does not take it.
         Stopped: `stop` was set.
     """
+    _require_own_files(store, manifest)
     lanes = _Lanes(store, manifest, staging, stop or threading.Event(), received)
     staging.mkdir(parents=True, exist_ok=True)
     # The large ones first: the small ones then fill the other lanes.
@@ -102,6 +104,7 @@ class _Lanes:
         received: Callable[[int], None] | None,
     ) -> None:
         self._store = store
+        self._suffix = _suffix_of_none(manifest)
         self._prefix = Layout(manifest.model).version_prefix(manifest.version)
         self._staging = staging
         self._stop = stop
@@ -129,7 +132,7 @@ class _Lanes:
         # A manifest from elsewhere must not write outside the folder.
         target = self._staging / clean_path(entry.path)
         if not is_whole(target, entry):
-            partial = target.with_name(target.name + _PARTIAL)
+            partial = target.with_name(target.name + self._suffix)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._copy(entry, partial)
@@ -212,6 +215,20 @@ class _Lanes:
     def _end_if_over(self) -> None:
         if self._stop.is_set() or self._failed.is_set():
             raise Stopped
+
+
+def _suffix_of_none(manifest: Manifest) -> str:
+    """What a file is called by while it is gathered: no listed file may have such a name."""
+    suffix = _PARTIAL
+    while any(entry.path.endswith(suffix) for entry in manifest.files):
+        suffix += "~"
+    return suffix
+
+
+def _require_own_files(store: Store, manifest: Manifest) -> None:
+    """Whoever validated the version knows it by its digest; other files must not borrow that."""
+    if digest_of(manifest.files) != manifest.digest:
+        raise DamagedObject(f"{store.uri}/{Layout(manifest.model).manifest(manifest.version)}")
 
 
 def find_damage(folder: Path, manifest: Manifest) -> str | None:

@@ -283,10 +283,14 @@ def clean_path(path: str) -> str:
     """Returns the path without a trailing slash.
 
     Raises:
-        TerminalError: The path is absolute, or has an empty part, ``.``, ``..`` or a backslash.
+        TerminalError: The path is absolute, or has an empty part, ``.``, ``..``, a backslash or a
+            character that cannot be printed.
     """
     trimmed = path.removesuffix("/")
-    if trimmed and any(part in {"", ".", ".."} or "\\" in part for part in trimmed.split("/")):
+    if trimmed and (
+        not trimmed.isprintable()
+        or any(part in {"", ".", ".."} or "\\" in part for part in trimmed.split("/"))
+    ):
         raise TerminalError(
             f"{path!r} is not a path inside a store.",
             hint="Use a relative path of plain names, joined by forward slashes.",

@@ -136,7 +136,7 @@ class StoreContract:
         assert [info.path for info in store.list(name)] == [f"{name}/{name}"]
         assert store.get(f"{name}/{name}") is not None
 
-    @pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "a//b", "./a", "a\\b"])
+    @pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "a//b", "./a", "a\\b", "a\0b"])
     def test_no_path_leads_out_of_the_store(self, store: Store, path: str):
         with pytest.raises(TerminalError, match="not a path inside a store"):
             store.put(path, b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from typing import TYPE_CHECKING
 
@@ -281,3 +282,36 @@ def test_one_version_that_there_is_not_is_said_so_until_there_is(store: Store, t
         publish_seed(store, tmp_path, 2)
         assert made.poll()
         assert made.versions == {2}
+
+
+def test_a_file_may_be_named_as_half_of_another(store: Store, tmp_path: Path):
+    model = write_model(tmp_path / "m", seed=1)
+    (model / "fingerprint.pb.partial").write_bytes(b"longer than that file " * 20)
+    publish_model(store, model)
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+    (tmp_path / "served/1/slipway.json").unlink()
+    assert tree_digest(tmp_path / "served/1") == tree_digest(model)
+
+
+def test_a_manifest_with_other_files_than_its_digest_says_is_refused(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    forged = json.loads(resolve(store, MODEL, 1).to_bytes())
+    forged["files"] = [entry for entry in forged["files"] if entry["path"] != "fingerprint.pb"]
+    store.put(LAYOUT.manifest(1), json.dumps(forged).encode())
+    with following(store, tmp_path / "served") as made:
+        assert not made.poll()
+        assert isinstance(made.follower.failures[1], TerminalError)
+        assert "is not what its manifest says" in str(made.follower.failures[1])
+    assert not (tmp_path / "served/1").exists()
+
+
+def test_a_copy_under_another_number_is_left_alone(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+    copied = tmp_path / "served/77"
+    shutil.copytree(tmp_path / "served/1", copied)
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+    assert (copied / "saved_model.pb").is_file()

@@ -28,7 +28,8 @@ _OWN = ".slipway-sync"
 class LocalVersions:
     """A folder of versions that a model server reads; every one in it is whole.
 
-    Numeric folders without a manifest belong to someone else and are never touched.
+    Numeric folders without a manifest, or with another version's, belong to someone else and are
+    never touched.
 
     Args:
         folder: What the server is given as its base path; made if it is missing.
@@ -43,6 +44,7 @@ class LocalVersions:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ready: dict[int, Manifest] = {}
+        self._copies: set[int] = set()
         self._own = folder / _OWN
         self._lock = self._take_lock()
         self._clean()
@@ -69,7 +71,8 @@ class LocalVersions:
     def is_foreign(self, version: int) -> bool:
         """Whether a folder of this number is there that no follower made."""
         folder = self.folder / str(version)
-        return folder.exists() and not (folder / MANIFEST_NAME).is_file()
+        has_manifest = (folder / MANIFEST_NAME).is_file()
+        return folder.exists() and (version in self._copies or not has_manifest)
 
     def expose(self, manifest: Manifest) -> None:
         """Renames the complete staging folder of a version into place, once it is on the disk.
@@ -146,7 +149,10 @@ class LocalVersions:
             except SlipwayError as error:
                 _log.warning("%s", error)
                 continue
-            if damaged is None and manifest.version == version:
+            if manifest.version != version:
+                _log.warning("%s is a copy of version %d: left alone", child, manifest.version)
+                self._copies.add(version)
+            elif damaged is None:
                 self.ready[version] = manifest
             else:
                 _log.warning("%s is damaged (%s); it is taken away", child, damaged)
