@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from slipway.local.s3_server import S3Server, free_ports
+from slipway.local.processes import free_port
+from slipway.local.s3_server import S3Server
 from support.authority import Certificates, certificates
 from support.local_http import local_http
 
@@ -42,7 +43,7 @@ class GuardedS3(S3Server):
     def __init__(self, folder: Path, identities: Identities) -> None:
         super().__init__(folder)
         self.identities = identities
-        self._https_port = free_ports(1)[0]
+        self._https_port = free_port()
 
     @property
     def https_url(self) -> str:

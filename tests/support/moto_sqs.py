@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from slipway.local.s3_server import free_ports
+from slipway.local.processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class SqsServer:
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "moto.log"
-        [self.port] = free_ports(1)
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

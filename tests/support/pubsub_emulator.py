@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from slipway.local.s3_server import free_ports
+from slipway.local.processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def pubsub_emulator(folder: Path) -> Iterator[str]:
     program = emulator_program()
     if program is None:
         pytest.skip("the Pub/Sub emulator is not installed: gcloud components, pubsub-emulator")
-    [port] = free_ports(1)
+    port = free_port()
     log = folder / "pubsub.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from slipway.local.s3_server import S3Server, free_ports
+from slipway.local.s3_server import S3Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slipway.storage import StoreCredentials
 
-__all__ = ["S3Server", "S3ServerWithGuests", "free_ports", "seaweed"]
+__all__ = ["S3Server", "S3ServerWithGuests", "seaweed"]
 
 
 _ALL = ("Read", "Write", "List")

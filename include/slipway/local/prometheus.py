@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
-from typing import TYPE_CHECKING, Self
+import shutil
+from typing import TYPE_CHECKING
 
-import httpx
-
-from slipway.errors import TerminalError, TransientError
+from slipway.errors import TerminalError
 from slipway.local.processes import free_port
+from slipway.local.server import HOST, LocalServer
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
     from pathlib import Path
-    from types import TracebackType
 
 MODEL_SERVER_METRICS_PATH = "/monitoring/prometheus/metrics"
 
 _PROGRAM = "prometheus"
-_START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
-_POLL_SECONDS = 0.05
 
 
-class Prometheus:
+class Prometheus(LocalServer):
     """A Prometheus that scrapes model servers.
-
-    A context manager: the server is up inside and gone after it. `start` and `stop` do the same
-    for whoever wants to leave it running.
 
     Args:
         folder: Where configuration, log and data go; the same folder later has the same samples.
@@ -38,6 +30,8 @@ class Prometheus:
         scrape_seconds: Seconds between two scrapes of a target.
         metrics_path: Where the targets show their metrics.
     """
+
+    name = "Prometheus"
 
     def __init__(
         self,
@@ -48,9 +42,8 @@ class Prometheus:
         scrape_seconds: int = 1,
         metrics_path: str = MODEL_SERVER_METRICS_PATH,
     ) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.targets = tuple(targets)
-        self.process: subprocess.Popen[bytes] | None = None
         self._port = port
         self._scrape_seconds = scrape_seconds
         self._metrics_path = metrics_path
@@ -58,69 +51,33 @@ class Prometheus:
     @property
     def url(self) -> str:
         """Where it answers, once it was started."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{HOST}:{self._port}"
 
-    def start(self) -> Self:
-        """Start the server and wait until it answers queries.
-
-        Raises:
-            TerminalError: The program is not installed.
-            TransientError: The server did not come up; its log is named.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._port = self._port or free_port()
-        config = self.folder / "prometheus.yml"
-        config.write_text(self._config(), "utf-8")
-        command = [
-            _PROGRAM,
-            f"--config.file={config}",
-            f"--storage.tsdb.path={self.folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{self._port}",
-        ]
-        log = self.folder / "prometheus.log"
-        try:
-            with log.open("ab") as stream:
-                self.process = subprocess.Popen(
-                    command,
-                    stdout=stream,
-                    stderr=stream,
-                    start_new_session=True,  # Ctrl-C in a terminal is not meant for it
-                )
-        except FileNotFoundError:
+    def prepare(self) -> list[str]:
+        """Chooses its port and writes its configuration; see `LocalServer.prepare`."""
+        if shutil.which(_PROGRAM) is None:
             raise TerminalError(
                 "The local Prometheus needs the program prometheus, which is not installed.",
                 hint="apt-get install prometheus",
                 subject=_PROGRAM,
-            ) from None
-        try:
-            self._wait(log)
-        except BaseException:
-            self.stop()
-            raise
-        return self
+            )
+        self._port = self._port or free_port()
+        config = self.folder / "prometheus.yml"
+        config.write_text(self._config(), "utf-8")
+        return [
+            _PROGRAM,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            f"--web.listen-address={HOST}:{self._port}",
+        ]
 
-    def stop(self) -> None:
-        """End the server; safe to call at any time."""
-        if self.process is None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
+    def wait(self) -> None:
+        """Waits until it answers queries."""
+        self.answers(f"{self.url}/-/ready")
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Asks it to end: killed, it would read its log of writes anew at the next start."""
+        process.terminate()
 
     def _config(self) -> str:
         every = f"{self._scrape_seconds}s"
@@ -135,18 +92,3 @@ class Prometheus:
             ],
         }
         return json.dumps(document, indent=1)  # every JSON document is a YAML document
-
-    def _wait(self, log: Path) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and self.process and self.process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/-/ready", trust_env=False).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(_POLL_SECONDS)
-        raise TransientError(
-            f"The local Prometheus did not come up at {self.url}.",
-            hint=f"Read {log}; a port that something else has taken is the usual reason.",
-            subject=self.url,
-        )

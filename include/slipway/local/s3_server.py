@@ -5,37 +5,25 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import socket
-import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import httpx
 
 from slipway.errors import TerminalError, TransientError
+from slipway.local.processes import free_ports
+from slipway.local.server import HOST, POLL_SECONDS, START_SECONDS, LocalServer
 from slipway.storage.credentials import StoreCredentials
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
-_HOST = "127.0.0.1"
-_START_SECONDS = 30.0
-_POLL_SECONDS = 0.05
-_STOP_SECONDS = 5.0
 _SERVICES = ("master", "volume", "filer", "s3")
 _CREATED = 201
 _CONFLICT = 409  # it is there already
 
 
-class S3Server:
-    """An S3 server with signature checks and conditional writes; its data stays in a folder.
-
-    A context manager: the server is up inside and gone after it. `start` and `stop` do the same
-    for whoever wants to leave it running.
+class S3Server(LocalServer):
+    """An S3 server with signature checks and conditional writes.
 
     Args:
         folder: Where data, log and configuration go; the same folder later serves the same data.
@@ -44,11 +32,12 @@ class S3Server:
         port: Of the S3 endpoint; 0 takes a free one.
     """
 
+    name = "S3 server"
+
     def __init__(
         self, folder: Path, *, credentials: StoreCredentials | None = None, port: int = 0
     ) -> None:
-        self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
+        super().__init__(folder)
         self._keys = credentials or StoreCredentials.model_validate(
             {"access_key_id": secrets.token_hex(8), "secret_access_key": secrets.token_hex(16)}
         )
@@ -56,13 +45,9 @@ class S3Server:
         self._ports: dict[str, int] = {}
 
     @property
-    def _log(self) -> Path:
-        return self.folder / "weed.log"
-
-    @property
     def endpoint_url(self) -> str:
         """Where the running server answers."""
-        return f"http://{_HOST}:{self._ports['s3']}"
+        return f"http://{HOST}:{self._ports['s3']}"
 
     @property
     def credentials(self) -> StoreCredentials:
@@ -71,46 +56,27 @@ class S3Server:
             update={"endpoint_url": self.endpoint_url, "region": self._keys.region or "us-east-1"}
         )
 
-    def start(self) -> Self:
-        """Starts the server and waits until it takes writes.
-
-        Raises:
-            TerminalError: The server's program is not installed.
-            TransientError: The server did not come up; its log is named.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def prepare(self) -> list[str]:
+        """Chooses its ports and writes its keys; see `LocalServer.prepare`."""
         self._ports = self._choose_ports()
         self._write_config()
-        with self._log.open("ab") as stream:
-            self.process = subprocess.Popen(
-                self._command(),
-                stdout=stream,
-                stderr=stream,
-                cwd=self.folder,
-                start_new_session=True,  # Ctrl-C in a terminal is not meant for the data
-            )
-        try:
-            self._wait(f"{self.endpoint_url}/status", lambda _: True)
-            self._wait(f"http://{_HOST}:{self._ports['filer']}/buckets/", lambda _: True)
-            stored = len(list(self.folder.glob("*.dat")))
-            self._wait(
-                f"http://{_HOST}:{self._ports['master']}/dir/status",
-                lambda answer: _registered_volumes(answer.json()) >= stored,
-            )
-        except BaseException:
-            self.stop()
-            raise
-        return self
+        return self._command()
+
+    def wait(self) -> None:
+        """Waits until it takes writes, and knows the volumes that it has kept."""
+        self.answers(f"{self.endpoint_url}/status")
+        self.answers(f"http://{HOST}:{self._ports['filer']}/buckets/")
+        stored = len(list(self.folder.glob("*.dat")))
+        self.answers(
+            f"http://{HOST}:{self._ports['master']}/dir/status",
+            lambda answer: _registered_volumes(answer.json()) >= stored,
+        )
 
     def stop(self) -> None:
-        """Ends the server; what it has acknowledged is in its files."""
-        if self.process is None:
-            return
-        # Asked politely it waits half a minute for its own connections and gains nothing by it.
-        self.process.kill()
-        self.process.wait(_STOP_SECONDS)
-        self.process = None
-        for service in _SERVICES:
+        """Ends the server, and removes the sockets that it leaves."""
+        # Asked politely it would wait half a minute for its own connections and gain nothing.
+        super().stop()
+        for service in _SERVICES if self._ports else ():
             port = self._ports[f"{service}.grpc"]
             Path(f"/tmp/seaweedfs-{service}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108 - weed's fixed place
 
@@ -121,8 +87,8 @@ class S3Server:
             Its address, for `open_store`.
         """
         # In this server a bucket is a folder of its file service.
-        filer = f"http://{_HOST}:{self._ports['filer']}"
-        deadline = time.monotonic() + _START_SECONDS
+        filer = f"http://{HOST}:{self._ports['filer']}"
+        deadline = time.monotonic() + START_SECONDS
         while True:
             answer = httpx.post(f"{filer}/buckets/{name}/", trust_env=False)
             if answer.status_code in {_CREATED, _CONFLICT}:
@@ -130,21 +96,10 @@ class S3Server:
             if time.monotonic() > deadline:
                 raise TransientError(
                     f"The local S3 server did not create bucket {name}: {answer.text[:200]}.",
-                    hint=f"Read {self._log}.",
+                    hint=f"Read {self.log}.",
                     subject=name,
                 )
-            time.sleep(_POLL_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+            time.sleep(POLL_SECONDS)
 
     def _choose_ports(self) -> dict[str, int]:
         names = [f"{service}{suffix}" for service in _SERVICES for suffix in ("", ".grpc")]
@@ -172,8 +127,8 @@ class S3Server:
             "-logtostderr",
             "server",
             f"-dir={self.folder}",
-            f"-ip={_HOST}",
-            f"-ip.bind={_HOST}",
+            f"-ip={HOST}",
+            f"-ip.bind={HOST}",
             "-volume.max=100",  # each bucket takes several; the default runs out
             "-master.volumeSizeLimitMB=1024",
             "-s3",
@@ -187,31 +142,6 @@ class S3Server:
             command.append(f"-{service}.port.grpc={self._ports[f'{service}.grpc']}")
         # Relative to its folder: an absolute path may be too long for a socket.
         return [*command, "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"]
-
-    def _wait(self, url: str, ready: Callable[[httpx.Response], bool]) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and self.process and self.process.poll() is None:
-            try:
-                answer = httpx.get(url, trust_env=False)
-                if answer.is_success and ready(answer):
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(_POLL_SECONDS)
-        raise TransientError(
-            f"The local S3 server did not come up at {url}.",
-            hint=f"Read {self._log}; a port that something else has taken is the usual reason.",
-            subject=url,
-        )
-
-
-def free_ports(count: int) -> list[int]:
-    """Returns different TCP ports of loopback that were free a moment ago."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((_HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _registered_volumes(status: dict[str, Any]) -> int:

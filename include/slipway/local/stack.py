@@ -176,7 +176,7 @@ class Stack:
                 self.folder / "s3", credentials=self.credentials, port=self.addresses.s3
             ).start()
         if server.process:
-            self.table.adopt("s3", server.process.pid, self.folder / "s3" / "weed.log")
+            self.table.adopt("s3", server.process.pid, server.log)
         server.create_bucket(BUCKET)
 
     def _start_prometheus(self) -> None:
@@ -187,7 +187,7 @@ class Stack:
         with self.table.mark():
             server = Prometheus(folder, targets=[target], port=self.addresses.prometheus).start()
         if server.process:
-            self.table.adopt("prometheus", server.process.pid, folder / "prometheus.log")
+            self.table.adopt("prometheus", server.process.pid, server.log)
 
     def _model_server(self) -> Service:
         monitoring = self.folder / "monitoring.config"

@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk import DAG
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
+from slipway.local.processes import free_port
 from slipway.spec.loader import load_spec
 from slipway.spec.plan import plan_build
 from slipway.spec.rollout import PublishSpec
@@ -21,7 +22,6 @@ from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.check import CheckOperator
 from support.guarded_s3 import OTHER_ROLE, POD_ROLE, ROLE
 from support.local_http import local_http
-from support.seaweed import free_ports
 from support.specs import PROJECT, write_spec
 from support.temporary_keys import assumed, temporary_keys
 
@@ -82,7 +82,7 @@ def test_temporary_keys_come_with_their_token(server: GuardedS3, connect: Callab
 
 def test_the_endpoint_may_be_that_of_s3_alone(server: GuardedS3, connect: Callable[..., str]):
     extra = {
-        "endpoint_url": f"http://127.0.0.1:{free_ports(1)[0]}",
+        "endpoint_url": f"http://127.0.0.1:{free_port()}",
         "service_config": {"s3": {"endpoint_url": server.endpoint_url}},
     }
     works(connect(**keys(server), extra=extra))
@@ -93,7 +93,7 @@ def test_the_connection_wins_over_the_worker(
 ):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "of the worker")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere")
     works(connect(**keys(server), extra=through(server, verify=True)))
 
@@ -217,7 +217,7 @@ def test_a_role_that_is_not_given_is_terminal(server: GuardedS3, connect: Callab
 
 
 def test_a_token_service_that_is_away_is_transient(server: GuardedS3, connect: Callable[..., str]):
-    away = {"sts": {"endpoint_url": f"http://127.0.0.1:{free_ports(1)[0]}"}}
+    away = {"sts": {"endpoint_url": f"http://127.0.0.1:{free_port()}"}}
     extra = through(server, role_arn=ROLE, service_config=away)
     refused(connect(**keys(server), extra=extra), TransientError)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from slipway.errors import TerminalError
+from slipway.local.processes import free_port
 from slipway.storage import open_store
 from support.guarded_gcs import guarded_gcs
 from support.local_google import ACCOUNT, SUBJECT_TOKEN, LocalGoogle, as_text
-from support.seaweed import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,7 @@ def test_a_machine_of_google_s_has_the_account_of_its_metadata(google: LocalGoog
 
 @pytest.mark.usefixtures("front")
 def test_a_machine_of_nobody_s_is_told_what_to_give_within_10_seconds():
-    host = f"127.0.0.1:{free_ports(1)[0]}"
+    host = f"127.0.0.1:{free_port()}"
     environment = os.environ | {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
     del environment["NO_GCE_CHECK"]
     began = time.monotonic()

@@ -10,10 +10,10 @@ import pytest
 from pydantic import SecretStr
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
+from slipway.local.processes import free_port
 from slipway.storage import StoreCredentials, open_store
 from support.guarded_s3 import OTHER_ROLE, POD_ROLE, ROLE, GuardedS3, Identities
 from support.local_http import local_http
-from support.seaweed import free_ports
 from support.temporary_keys import metadata, temporary_keys
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_given_credentials_are_not_completed_by_the_environment(
     monkeypatch: pytest.MonkeyPatch, server: GuardedS3
 ):
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of somebody else")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
     open_store("s3://tests/given", server.credentials).check_access()
 
@@ -198,7 +198,7 @@ def test_a_token_service_that_is_away_may_come_back(
 ):
     config = (
         f"[profile publishing]\nrole_arn = {ROLE}\nsource_profile = models\nregion = us-east-1\n"
-        f"endpoint_url = http://127.0.0.1:{free_ports(1)[0]}\n"
+        f"endpoint_url = http://127.0.0.1:{free_port()}\n"
     )
     write_files(monkeypatch, tmp_path, section(server, "models"), config)
     monkeypatch.setenv("AWS_PROFILE", "publishing")
@@ -313,7 +313,7 @@ def test_an_instance_without_a_role_is_told_what_to_give(monkeypatch: pytest.Mon
 
 
 def test_a_metadata_service_that_is_not_there_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     assert "no keys are given" in refused().message
 
 

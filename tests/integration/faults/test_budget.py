@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from slipway.errors import TransientError
+from slipway.local.processes import free_port
 from slipway.serving.publish import publish
 from slipway.storage.gcs_retries import BUDGET_SECONDS as GCS_SECONDS
 from slipway.storage.s3_retries import BUDGET_SECONDS as S3_SECONDS
@@ -20,7 +21,6 @@ from support.faults import ERRORS
 from support.following import MODEL, following
 from support.gateway import Silence, amazon_error, gateway, google_error
 from support.models import write_model
-from support.seaweed import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def troubles(cloud: Cloud, stack: ExitStack) -> dict[str, str]:
     busy.rule = lambda _method, _path: ERRORS[cloud.kind][0]
     silent = stack.enter_context(gateway(cloud.front.url))
     silent.rule = lambda _method, _path: Silence()
-    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"http://127.0.0.1:{free_port()}"
     return {"dead": nobody, "overloaded": busy.url, "silent": silent.url}
 
 

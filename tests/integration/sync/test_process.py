@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from slipway.local.processes import free_port
 from slipway.storage import open_store
 from support.following import MODEL, publish_model
 from support.models import write_model
-from support.seaweed import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def sync(*arguments: str) -> list[str]:
 @contextmanager
 def follower(address: str, folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, int]]:
     """A running follower: the address of its pages, and its process id."""
-    (port,) = free_ports(1)
+    port = free_port()
     command = sync(address, str(folder), "--interval", "0.2", "--port", str(port))
     process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
