@@ -19,7 +19,6 @@ from slipway.local.processes import ProcessTable, Service, answers, free_port
 from slipway.local.prometheus import Prometheus
 from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
 from slipway.rollout.target import Target
-from slipway.serving.channels import move_channel
 from slipway.serving.publish import publish
 from slipway.spec.rollout import RolloutSpec, ServeSpec
 from slipway.storage import StoreCredentials, open_store
@@ -143,14 +142,7 @@ class Stack:
 
     def publish(self, model: str, kind: str, *, answers_as: float) -> Published:
         """Publishes one of the models of `write_models`, with golden requests."""
-        return publish(
-            self.store,
-            model,
-            self.models / kind,
-            variant="original",
-            metrics={},
-            golden=golden(model, answers_as).model_dump_json().encode(),
-        )
+        return publish_made(self.store, model, self.models / kind, answers_as)
 
     def config(self, **rollout: Any) -> RolloutConfig:
         """How to roll out, quickly."""
@@ -186,17 +178,21 @@ class Stack:
         return reply.json()["predictions"][0][0] if reply.is_success else None
 
 
+def publish_made(store: Store, model: str, folder: Path, factor: float) -> Published:
+    """Publishes a model of `write_models`, with golden requests that it multiplies by a factor."""
+    return publish(
+        store,
+        model,
+        folder,
+        variant="original",
+        metrics={},
+        golden=golden(model, factor).model_dump_json().encode(),
+    )
+
+
 def point_stable_at(rollout: Rollout) -> None:
     """Makes a version stable that nothing was asked of."""
-    current = rollout.channel("stable")
-    move_channel(
-        rollout.store,
-        rollout.model,
-        "stable",
-        version=rollout.version,
-        digest=rollout.parameters.digest,
-        expected_generation=current.generation if current else 0,
-    )
+    rollout.point("stable", rollout.channel("stable"))
     rollout.converge()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
-from slipway.serving.channels import move_channel
 
 if TYPE_CHECKING:
     from slipway.rollout.session import Rollout
@@ -51,15 +50,7 @@ def _take_canary(rollout: Rollout) -> None:
             return
         generation = canary.generation if canary else 0
         try:
-            move_channel(
-                rollout.store,
-                rollout.model,
-                "canary",
-                version=rollout.version,
-                digest=rollout.parameters.digest,
-                expected_generation=generation,
-                moved_by=rollout.parameters.rollout_id,
-            )
+            rollout.point("canary", canary)
         except TerminalError:
             moved = rollout.channel("canary")
             if not left or (moved.generation if moved else 0) == generation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
-from slipway.serving.channels import clear_channel, move_channel
+from slipway.serving.channels import clear_channel
 
 if TYPE_CHECKING:
     from slipway.rollout.session import Rollout
@@ -39,15 +39,7 @@ def promote(rollout: Rollout) -> dict[str, Any]:
         rollout.refuse_older_than("stable", stable)
         if not rollout.holds(canary):
             raise rollout.superseded()
-        move_channel(
-            rollout.store,
-            rollout.model,
-            "stable",
-            version=rollout.version,
-            digest=rollout.parameters.digest,
-            expected_generation=stable.generation if stable else 0,
-            moved_by=rollout.parameters.rollout_id,
-        )
+        rollout.point("stable", stable)
     release_canary(rollout)
     serving = rollout.converge()
     details: dict[str, Any] = {

@@ -14,7 +14,7 @@ from slipway.rollout.config_file import Serving
 from slipway.rollout.evidence import Evidence
 from slipway.rollout.servers import servers_of
 from slipway.rollout.target import Target
-from slipway.serving.channels import read_channel
+from slipway.serving.channels import move_channel, read_channel
 from slipway.spec.base import StepConfig
 from slipway.spec.rollout import RolloutSpec, ServeSpec
 from slipway.storage import open_store
@@ -135,6 +135,23 @@ class Rollout:
     def channel(self, name: ChannelName) -> Channel | None:
         """Where a channel points now."""
         return read_channel(self.store, self.model, name)
+
+    def point(self, name: ChannelName, current: Channel | None) -> None:
+        """Point a channel to the version; raises as `move_channel`.
+
+        Args:
+            name: The channel.
+            current: As it was read, which it must still be.
+        """
+        move_channel(
+            self.store,
+            self.model,
+            name,
+            version=self.version,
+            digest=self.parameters.digest,
+            expected_generation=current.generation if current else 0,
+            moved_by=self.parameters.rollout_id,
+        )
 
     def holds(self, channel: Channel | None) -> bool:
         """Whether a channel points to this very version and content."""

@@ -15,7 +15,6 @@ from slipway.kubernetes.client import Cluster as Api
 from slipway.rollout.run import RolloutReport, roll_out
 from slipway.rollout.session import Rollout, RolloutConfig, RolloutParameters
 from slipway.rollout.target import Target
-from slipway.serving.publish import publish
 from slipway.spec.model import ModelSpec
 from slipway.spec.rollout import RolloutSpec, ServeSpec
 from slipway.storage import open_store
@@ -24,7 +23,7 @@ from support.fake_gcs import fake_gcs
 from support.kubernetes.forward import forwarded
 from support.kubernetes.load import SteadyLoad
 from support.kubernetes.pod_prometheus import PodPrometheus
-from support.rollouts import golden, in_own_process, point_stable_at
+from support.rollouts import in_own_process, point_stable_at, publish_made
 from support.seaweed import seaweed
 
 if TYPE_CHECKING:
@@ -80,14 +79,7 @@ class ClusterStack:
 
     def publish(self, model: str, kind: str, *, answers_as: float) -> Published:
         """Publishes one of the models of `support.rollouts.write_models`."""
-        return publish(
-            self.store,
-            model,
-            self.models / kind,
-            variant="original",
-            metrics={},
-            golden=golden(model, answers_as).model_dump_json().encode(),
-        )
+        return publish_made(self.store, model, self.models / kind, answers_as)
 
     def config(self, namespace: str, **given: Any) -> RolloutConfig:
         """How to roll out, quickly; `kubernetes`, `probe` and `health` without a promise merge."""

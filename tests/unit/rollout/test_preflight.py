@@ -122,7 +122,7 @@ def test_of_two_canaries_at_the_same_moment_the_newer_one_has_the_channel(
                      expected_generation=0)  # fmt: skip
         move_channel(*given, **more)
 
-    monkeypatch.setattr("slipway.rollout.deploy.move_channel", beaten)
+    monkeypatch.setattr("slipway.rollout.session.move_channel", beaten)
     begun = rollout(store, 3, digests[3])
     with pytest.raises(TerminalError, match="config file"):
         deploy(begun)
