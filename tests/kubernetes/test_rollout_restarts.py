@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,24 @@ if TYPE_CHECKING:
     from support.kubernetes.rollouts import ClusterStack
 
 _STEPS = {"canary": {"steps": [{"share": 0.5}]}}
+
+
+# A kubelet that restarts keeps a container ready that has run for 10 s (kubeletRestartGracePeriod
+# of Kubernetes 1.37); a younger one is out of the Service until its probe has passed again.
+_GRACE_SECONDS = 10.0
+
+
+def _outlives_a_restart(stack: ClusterStack, namespace: str) -> bool:
+    """Whether every container is old enough to stay ready."""
+    statuses = [
+        status
+        for pod in stack.api.list("Pod", namespace)
+        for status in pod["status"]["containerStatuses"]
+    ]
+    started = [
+        datetime.fromisoformat(status["state"]["running"]["startedAt"]) for status in statuses
+    ]
+    return max(started) < datetime.now(UTC) - timedelta(seconds=_GRACE_SECONDS + 1)
 
 
 def _shared(stack: ClusterStack, namespace: str) -> bool:
@@ -38,6 +57,7 @@ def test_a_rollout_goes_on_through_restarts_and_no_request_to_stable_fails(
     config = stack.config(namespace, **_STEPS)
     factor = 2.0 if promoted else 5.0
     stack.make_stable("restarts", "times1", 1.0, config)
+    until(lambda: _outlives_a_restart(stack, namespace), "stable has settled", 60)
     published = stack.publish("restarts", kind, answers_as=factor)
     canary = names.version_service("restarts", published.version)
     restarted = getattr(stack.cluster, restart)

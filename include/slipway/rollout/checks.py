@@ -61,7 +61,7 @@ def checks(policy: HealthPolicy, subject: Subject, at: float | None = None) -> t
     found = [
         Check(
             name=REQUESTS,
-            promql=promql.requests(model, window, *subject.canary),
+            promql=promql.requests(model, window, *subject.canary, whole=subject.fresh),
             smallest=policy.minimum_requests,
             beyond="inconclusive",
         )
@@ -92,7 +92,7 @@ def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
     limits = wanted.error_ratio
     if limits is None:
         return []
-    query = promql.error_ratio(subject.model, window, *subject.canary)
+    query = promql.error_ratio(subject.model, window, *subject.canary, whole=subject.fresh)
     found = [
         Check(
             name=ERROR_RATIO,
@@ -127,7 +127,9 @@ def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
 
 def _latency(limits: LatencyCheck, subject: Subject, window: str) -> list[Check]:
     name = latency_name(limits.percentile)
-    query = promql.latency_ms(subject.model, limits.percentile, window, *subject.canary)
+    query = promql.latency_ms(
+        subject.model, limits.percentile, window, *subject.canary, whole=subject.fresh
+    )
     found = [Check(name=name, promql=query, largest=limits.largest_ms, counted_by=REQUESTS)]
     if limits.largest_factor is not None and subject.stable is not None:
         before = promql.latency_ms(subject.model, limits.percentile, window, *subject.stable)

@@ -12,7 +12,7 @@ REQUEST_LATENCY_BUCKET = ":tensorflow:serving:request_latency_bucket"
 LOAD_ATTEMPT_COUNT = ":tensorflow:cc:saved_model:load_attempt_count"
 
 
-def growth(series: str, window: str) -> str:
+def growth(series: str, window: str, *, whole: bool = False) -> str:
     """How much each series of a counter grew in the window: whole numbers, one an instance.
 
     In this order, for each series:
@@ -27,43 +27,50 @@ def growth(series: str, window: str) -> str:
     Args:
         series: A selector.
         window: A PromQL duration.
+        whole: Whether 3 holds in place of 2: a pod that was made for what is judged has counted
+            nothing else before Prometheus met it.
     """
     steady = f"resets({series}[{window}]) == 0"
     met_late = (
         f"count_over_time({series}[{window}])"
         f" >= on (job, instance) group_left () sum_over_time(up[{window}])"
     )
+    late = f" or {series} - min_over_time({series}[{window}]) and {steady} and {met_late}"
     return (
         f"({series} - {series} offset {window} and {steady}"
-        f" or {series} - min_over_time({series}[{window}]) and {steady} and {met_late}"
+        f"{'' if whole else late}"
         f" or {series} and count_over_time({series}[{window}]))"
     )
 
 
-def requests(model: str, window: str, *matchers: str) -> str:
+def requests(model: str, window: str, *matchers: str, whole: bool = False) -> str:
     """Requests to a model in the window, however they ended.
 
     Args:
         model: The model's name.
         window: A PromQL duration.
         matchers: Label matchers that narrow it to one version, such as slipway_dev_version="3".
+        whole: As of `growth`.
     """
-    return f"sum({growth(_requests(model, *matchers), window)})"
+    return f"sum({growth(_requests(model, *matchers), window, whole=whole)})"
 
 
-def error_ratio(model: str, window: str, *matchers: str) -> str:
+def error_ratio(model: str, window: str, *matchers: str, whole: bool = False) -> str:
     """Share of requests that did not end with OK; NaN if there was none."""
-    failed = growth(_requests(model, 'status!="OK"', *matchers), window)
+    failed = growth(_requests(model, 'status!="OK"', *matchers), window, whole=whole)
     none = f"0 * sum({_requests(model, *matchers)})"
-    return f"(sum({failed}) or {none}) / {requests(model, window, *matchers)}"
+    return f"(sum({failed}) or {none}) / {requests(model, window, *matchers, whole=whole)}"
 
 
-def latency_ms(model: str, percentile: float, window: str, *matchers: str) -> str:
+def latency_ms(
+    model: str, percentile: float, window: str, *matchers: str, whole: bool = False
+) -> str:
     """A quantile of the latency of successful requests, in milliseconds; NaN if there was none.
 
     Interpolated within a bucket, whose upper bound is 1.8 times its lower one.
     """
-    buckets = growth(f"{REQUEST_LATENCY_BUCKET}{{{_labels(model, *matchers)}}}", window)
+    series = f"{REQUEST_LATENCY_BUCKET}{{{_labels(model, *matchers)}}}"
+    buckets = growth(series, window, whole=whole)
     return f"histogram_quantile({percentile / 100:.10g}, sum by (le) ({buckets})) / 1000"
 
 

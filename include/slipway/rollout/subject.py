@@ -50,6 +50,11 @@ class Subject(Contract):
         )
 
     @property
+    def fresh(self) -> bool:
+        """Whether all that the canary's series ever counted belongs to what is judged."""
+        return self.version_label is not None and self.since is None
+
+    @property
     def canary(self) -> tuple[str, ...]:
         """Label matchers of the canary's series."""
         return self._matchers(self.version)

@@ -72,8 +72,9 @@ def bucket_line(bound: str) -> str:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Counted, PrometheusClient]]:
     counted = Counted()
-    # There before Prometheus meets the target: none of it belongs to the window.
+    # There before Prometheus meets the target: none of the old belongs to the window.
     counted.lines[requests_line("OK", "old")] = 1_000_000
+    counted.lines[requests_line("OK", "new_pod")] = 21
     folder = tmp_path_factory.mktemp("prometheus")
     address = f"127.0.0.1:{counted.port}"
     try:
@@ -118,6 +119,15 @@ def test_what_came_before_prometheus_does_not_count(
     eventually(client, promql.requests("old", WINDOW), 7)
     counted.lines[requests_line("INTERNAL", "old")] = 7
     eventually(client, promql.error_ratio("old", WINDOW), 0.5)
+
+
+def test_all_that_a_new_pod_counted_before_prometheus_met_it_counts(
+    target: tuple[Counted, PrometheusClient],
+) -> None:
+    counted, client = target
+    eventually(client, promql.requests("new_pod", WINDOW, whole=True), 21)
+    counted.lines[requests_line("OK", "new_pod")] += 22
+    eventually(client, promql.requests("new_pod", WINDOW, whole=True), 43)
 
 
 def test_a_restart_counts_from_zero(target: tuple[Counted, PrometheusClient]) -> None:
