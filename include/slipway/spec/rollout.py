@@ -37,7 +37,9 @@ class PublishSpec(SpecModel):
         "not given.",
     )
     keep_versions: PositiveInt = Field(
-        5, description="How many versions stay; those that a channel points to always do."
+        5,
+        description="How many versions stay; those that a channel points to always do, and the fallback of "
+        "each.",
     )
     approval: bool = Field(
         False,
