@@ -64,7 +64,7 @@ def test_all_that_refers_to_something_refers_to_what_is_there(spec: ModelSpec):
     containers = [*pod.get("initContainers", ()), *pod["containers"]]
     mounts = [mount for each in containers for mount in each["volumeMounts"]]
     assert {mount["name"] for mount in mounts} == volumes
-    files = set(by_kind(objects, "ConfigMap")[0]["data"])
+    files = {file for each in by_kind(objects, "ConfigMap") for file in each["data"]}
     named = {value for value in flags_of(pod).values() if value.startswith("/serving/")}
     assert named == {f"/serving/{file}" for file in files}
     ports = {port["name"] for port in pod["containers"][0]["ports"]}
