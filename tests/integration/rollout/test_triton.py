@@ -224,7 +224,7 @@ def test_an_answer_that_differs_stops_the_rollout(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slipway.rollout.probe.read_golden", lambda *_: golden(off=0.5))
-    with pytest.raises(TerminalError, match=r"predictions\[0\].total: expected 7\.5, got 7"):
+    with pytest.raises(TerminalError, match=r"predictions\[0\].total: expected 10\.5, got 10"):
         probe(place.rollout())
 
 
