@@ -11,7 +11,7 @@ CLUSTER_PACKAGES := containerd runc containernetworking-plugins iproute2 iptable
 # Every step is a process of its own: without bytecode each compiles TensorFlow anew, for 5 seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install system demo down test test-crash test-e2e test-operations test-kubernetes lint format bench generate screenshots kubernetes-schemas tensorrt-signatures requirements clean
+.PHONY: help install system demo down test test-crash test-e2e test-operations test-kubernetes test-environments lint format bench generate screenshots kubernetes-schemas tensorrt-signatures requirements clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,7 +37,7 @@ down: ## End every process that the demo started
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m slipway.local.demo down; else echo "nothing is installed, so nothing runs"; fi
 
 test: install ## Unit, contract, DAG and integration tests
-	@$(PYTHON) -m pytest -m "not crash and not e2e and not gpu and not kubernetes and not operations" -n 2 --dist loadscope
+	@$(PYTHON) -m pytest -m "not crash and not e2e and not gpu and not kubernetes and not operations and not environments" -n 2 --dist loadscope
 
 test-crash: install ## Processes killed at every step of their work, under the eyes of a reader; shows its progress
 	@$(PYTHON) -m pytest -m "crash" tests/crash
@@ -54,6 +54,9 @@ test-operations: install ## Events that start runs, and an operator's day, in a 
 test-kubernetes: install ## Rollouts on a real Kubernetes: one of its own, or the one of $$KUBECONFIG; shows its progress
 	@[ -n "$$KUBECONFIG" ] || .ci/system-packages $(CLUSTER_PACKAGES)
 	@$(PYTHON) -m pytest -v -m "kubernetes" tests/kubernetes
+
+test-environments: install ## What runs in other releases of TensorFlow only; makes an environment of 2 GB
+	@$(PYTHON) -m pytest -v -m "environments" tests/environments
 
 lint: install ## What CI checks without running anything
 	@$(VENV)/bin/ruff check

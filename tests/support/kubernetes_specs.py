@@ -10,8 +10,11 @@ from slipway.spec.kubernetes import KubernetesSpec
 from slipway.spec.model import ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hypothesis.strategies import SearchStrategy
 
+TRITON_IMAGE = "mirror.example/tritonserver:26.09-py3"
 HEALTH = {"checks": {"error_ratio": {"largest": 0.02}}}
 
 
@@ -21,9 +24,16 @@ def served_model(
     model: str = "digits",
     base_uri: str = "s3://models/prod",
     tflite: bool = False,
+    triton: bool = False,
+    latency: Sequence[dict[str, float]] = (),
     **kubernetes: Any,
 ) -> ModelSpec:
     """A spec with these fields of serve.kubernetes, and defaults for all others."""
+    server: dict[str, Any] = {"prefer_tflite_model": tflite}
+    if triton:
+        server = {"server": "triton"}
+        kubernetes = {"image": TRITON_IMAGE, **kubernetes}
+    health = {"checks": {**HEALTH["checks"], "latency": list(latency)}}
     return ModelSpec.model_validate(
         {
             "model": model,
@@ -32,10 +42,10 @@ def served_model(
             "objective": {"maximise": "accuracy"},
             "publish": {"base_uri": base_uri},
             "serve": {
-                "prefer_tflite_model": tflite,
+                **server,
                 "kubernetes": {"namespace": "serving", **kubernetes},
             },
-            "rollout": {"strategy": strategy, "health": HEALTH},
+            "rollout": {"strategy": strategy, "health": health},
         }
     )
 
@@ -109,11 +119,17 @@ def missing_options() -> set[str]:
 def any_served_model(draw: st.DrawFn) -> ModelSpec:
     """Any spec that is valid and serves on Kubernetes."""
     chosen = draw(st.fixed_dictionaries({"image": _IMAGE}, optional=_OPTIONS))
+    triton = draw(st.booleans())
+    if triton:
+        chosen |= {"image": TRITON_IMAGE, "batching": False}
+    strategies = ["canary", "blue_green"] if triton else ["in_place", "canary", "blue_green"]
     return served_model(
-        draw(st.sampled_from(["in_place", "canary", "blue_green"])),
+        draw(st.sampled_from(strategies)),
         model=draw(st.sampled_from(["digits", "a", "a_" * 19 + "zz"])),
         base_uri=draw(st.sampled_from(["s3://models", "s3://models/prod", "gs://models/prod"])),
         tflite=draw(st.booleans()),
+        triton=triton,
+        latency=draw(st.sampled_from([[], [{"percentile": 99.9, "largest_ms": 5.0}]])),
         **chosen,
         **draw(_IDENTITY),
     )

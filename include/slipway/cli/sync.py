@@ -28,6 +28,13 @@ def sync(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     version: Annotated[
         int | None, typer.Option(min=1, help="Have just this version, and delete none.")
     ] = None,
+    triton: Annotated[
+        bool,
+        typer.Option(
+            "--triton",
+            help="With --once and --version: also the version's config.pbtxt, for Triton.",
+        ),
+    ] = False,
     status_url: Annotated[
         str | None,
         typer.Option(
@@ -60,8 +67,10 @@ def sync(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         status_url=status_url,
         only=version,
     )
+    if triton and not (once and version):
+        raise typer.BadParameter("it needs --once and --version", param_hint="--triton")
     with clear_errors():
         if once:
-            sync_once(address, folder.absolute(), policy)
+            sync_once(address, folder.absolute(), policy, triton=triton)
         else:
             follow(address, folder.absolute(), policy, host, port)

@@ -11,6 +11,8 @@ from slipway.evaluation.golden import largest_difference
 from slipway.modelling.onnx_graph import MODEL_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from slipway.contracts import ArtifactRef
     from slipway.evaluation.golden import Golden
     from slipway.modelling.onnx_session import OnnxSession
@@ -19,6 +21,36 @@ if TYPE_CHECKING:
 
 ONNXRUNTIME = "onnxruntime"
 TENSORRT = "TensorRT"
+
+
+class UnansweredError(Exception):
+    """A golden request that got no answer; the message says why."""
+
+
+def compared(golden: Golden, ask: Callable[[dict[str, Any]], object]) -> ServerFacts:
+    """Ask the golden requests, and compare each answer with the one that is known.
+
+    Args:
+        golden: The requests.
+        ask: Answers the body of one; UnansweredError where there is no answer.
+    """
+    problems: list[str] = []
+    largest = 0.0
+    for index, request in enumerate(golden.requests):
+        try:
+            got = ask(request.body)
+        except UnansweredError as error:
+            problems.append(f"golden request {index}: {error}")
+            largest = math.inf
+            continue
+        largest = max(largest, largest_difference(request.expected, got))
+        found = golden.differences(index, got)
+        problems.extend(f"golden request {index}: {line}" for line in found)
+    return ServerFacts(
+        requests=len(golden.requests),
+        largest_difference=largest if math.isfinite(largest) else None,
+        problems=tuple(problems),
+    )
 
 
 def replay(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
@@ -37,24 +69,14 @@ def replay(artifact: ArtifactRef, golden: Golden) -> ServerFacts:
             problems=(f"{runtime} did not load it: {error}",),
             answered_by=runtime,
         )
-    problems: list[str] = []
-    largest = 0.0
-    for index, request in enumerate(golden.requests):
+
+    def ask(body: dict[str, Any]) -> object:
         try:
-            got = _answer(session, request.body)
-        except Exception as error:  # noqa: BLE001  # as above
-            problems.append(f"golden request {index}: {error}")
-            largest = math.inf
-            continue
-        largest = max(largest, largest_difference(request.expected, got))
-        found = golden.differences(index, got)
-        problems.extend(f"golden request {index}: {line}" for line in found)
-    return ServerFacts(
-        requests=len(golden.requests),
-        largest_difference=largest if math.isfinite(largest) else None,
-        problems=tuple(problems),
-        answered_by=runtime,
-    )
+            return _answer(session, body)
+        except Exception as error:
+            raise UnansweredError(str(error)) from error
+
+    return compared(golden, ask).model_copy(update={"answered_by": runtime})
 
 
 def _open(artifact: ArtifactRef) -> OnnxSession | TensorRTSession:

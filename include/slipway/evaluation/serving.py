@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import socket
 import tempfile
 import time
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError
 from slipway.evaluation.facts import ServerFacts
-from slipway.evaluation.golden import Golden, GoldenRequest, largest_difference
-from slipway.evaluation.replay import replay
+from slipway.evaluation.golden import Golden, GoldenRequest
+from slipway.evaluation.replay import UnansweredError, compared, replay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,23 +135,14 @@ def _wait_available(client: httpx.Client, model: str) -> str | None:
 
 
 def _ask(client: httpx.Client, golden: Golden) -> ServerFacts:
-    problems: list[str] = []
-    largest = 0.0
-    for index, request in enumerate(golden.requests):
-        reply = client.post(f"/v1/models/{golden.model}:predict", json=request.body)
+    def ask(body: dict[str, Any]) -> object:
+        reply = client.post(f"/v1/models/{golden.model}:predict", json=body)
         if not reply.is_success:
-            problems.append(f"golden request {index}: HTTP {reply.status_code}: {reply.text}")
-            largest = math.inf
-            continue
-        got = reply.json()
-        largest = max(largest, largest_difference(request.expected, got))
-        found = golden.differences(index, got)
-        problems.extend(f"golden request {index}: {line}" for line in found)
-    return ServerFacts(
-        requests=len(golden.requests),
-        largest_difference=largest if math.isfinite(largest) else None,
-        problems=tuple(problems),
-    )
+            raise UnansweredError(f"HTTP {reply.status_code}: {reply.text}")
+        answer: object = reply.json()
+        return answer
+
+    return compared(golden, ask)
 
 
 def _finite_examples(examples: Examples) -> list[int]:

@@ -12,6 +12,7 @@ from slipway.kubernetes.goal import Goal, Sizes
 from slipway.kubernetes.observed import Order
 from slipway.kubernetes.preflight import check_cluster
 from slipway.kubernetes.servers import ClusterServers
+from slipway.rollout import kserve
 from slipway.rollout.config_file import Serving
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class VersionServers(ClusterServers):
 
     def predict_path(self, label: str) -> str:  # noqa: ARG002  # its pods have no labels
         """By version."""
-        return f"/v1/models/{self.rollout.model}/versions/{self.rollout.version}:predict"
+        model, version = self.rollout.model, self.rollout.version
+        if self.spec.serve.server == "triton":
+            return kserve.infer_path(model, version)
+        return f"/v1/models/{model}/versions/{version}:predict"
 
     def _limits(self) -> tuple[float, float | None]:
         """Seconds until it is too late, and until the pods are left to be waited for elsewhere."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from slipway.errors import TerminalError
+from slipway.modelling.naming import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,13 +110,11 @@ def named_operations(variant: str, graph: Graph, names: Sequence[str]) -> list[O
     """
     for name in names:
         if not any(operation.is_named(name) for operation in graph.operations):
-            layers = list(dict.fromkeys(each.layer for each in graph.operations))
-            kinds = sorted({each.kind for each in graph.operations})
-            near = get_close_matches(name, [*layers, *kinds], n=1, cutoff=0.4)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
-            raise TerminalError(
-                f"{variant}: the TFLite graph has no layer or operation {name!r}{guess}",
-                hint=f"name layers of {', '.join(layers)}, or operations of {', '.join(kinds)}",
+            raise unknown_name(
+                name,
+                f"{variant}: the TFLite",
+                [each.layer for each in graph.operations],
+                [each.kind for each in graph.operations],
                 subject="tflite.keep_float",
             )
     return [each for each in graph.operations if any(each.is_named(name) for name in names)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from slipway.errors import TerminalError
+from slipway.modelling.naming import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,13 +40,11 @@ def named_nodes(variant: str, model: Any, names: Sequence[str]) -> list[str]:
     nodes = list(model.graph.node)
     for name in names:
         if not any(_is_named(node, name) for node in nodes):
-            layers = list(dict.fromkeys(layer_of(node.name) for node in nodes))
-            kinds = sorted({node.op_type for node in nodes})
-            near = get_close_matches(name, [*layers, *kinds], n=1, cutoff=0.4)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
-            raise TerminalError(
-                f"{variant}: the ONNX graph has no layer or operation {name!r}{guess}",
-                hint=f"name layers of {', '.join(layers)}, or operations of {', '.join(kinds)}",
+            raise unknown_name(
+                name,
+                f"{variant}: the ONNX",
+                [layer_of(node.name) for node in nodes],
+                [node.op_type for node in nodes],
                 subject="onnx.keep_float",
             )
     return [node.name for node in nodes if any(_is_named(node, name) for name in names)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from slipway.contracts import Contract
-from slipway.rollout import promql
+from slipway.rollout import promql, promql_triton
 
 if TYPE_CHECKING:
     from slipway.rollout.subject import Subject
@@ -46,6 +46,23 @@ class Check(Contract):
     risk: float | None = None
 
 
+class Queries(Protocol):
+    """The questions that every model server's metrics answer; see `slipway.rollout.promql`."""
+
+    def requests(self, model: str, window: str, /, *matchers: str, whole: bool = False) -> str:
+        """Requests in the window."""
+
+    def error_ratio(self, model: str, window: str, /, *matchers: str, whole: bool = False) -> str:
+        """Share of them that failed."""
+
+    def latency_ms(self, model: str, percentile: float, window: str, /, *matchers: str, whole: bool = False) -> str:
+        """A quantile of their latency, in milliseconds."""
+
+
+def _queries(subject: Subject) -> Queries:
+    return promql_triton if subject.server == "triton" else promql
+
+
 def checks(policy: HealthPolicy, subject: Subject, at: float | None = None) -> tuple[Check, ...]:
     """The checks that Prometheus answers, with their queries resolved.
 
@@ -61,7 +78,7 @@ def checks(policy: HealthPolicy, subject: Subject, at: float | None = None) -> t
     found = [
         Check(
             name=REQUESTS,
-            promql=promql.requests(model, window, *subject.canary, whole=subject.fresh),
+            promql=_queries(subject).requests(model, window, *subject.canary, whole=subject.fresh),
             smallest=policy.minimum_requests,
             beyond="inconclusive",
         )
@@ -70,7 +87,8 @@ def checks(policy: HealthPolicy, subject: Subject, at: float | None = None) -> t
     found += _errors(wanted, subject, window)
     for latency in wanted.latency:
         found += _latency(latency, subject, window)
-    if wanted.load_failures is not None:
+    # Triton does not count them, and a spec that asks for them is refused.
+    if wanted.load_failures is not None and subject.server != "triton":
         query = promql.load_failures(model, subject.version, window, *subject.canary)
         found.append(
             Check(name="load_failures", promql=query, largest=wanted.load_failures.largest)
@@ -92,7 +110,7 @@ def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
     limits = wanted.error_ratio
     if limits is None:
         return []
-    query = promql.error_ratio(subject.model, window, *subject.canary, whole=subject.fresh)
+    query = _queries(subject).error_ratio(subject.model, window, *subject.canary, whole=subject.fresh)
     found = [
         Check(
             name=ERROR_RATIO,
@@ -104,11 +122,11 @@ def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
         )
     ]
     if limits.largest_increase is not None and subject.stable is not None:
-        before = promql.error_ratio(subject.model, window, *subject.stable)
+        before = _queries(subject).error_ratio(subject.model, window, *subject.stable)
         found.append(
             Check(
                 name=STABLE_REQUESTS,
-                promql=promql.requests(subject.model, window, *subject.stable),
+                promql=_queries(subject).requests(subject.model, window, *subject.stable),
                 smallest=1,
                 beyond="inconclusive",
             )
@@ -127,12 +145,14 @@ def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
 
 def _latency(limits: LatencyCheck, subject: Subject, window: str) -> list[Check]:
     name = latency_name(limits.percentile)
-    query = promql.latency_ms(
+    query = _queries(subject).latency_ms(
         subject.model, limits.percentile, window, *subject.canary, whole=subject.fresh
     )
     found = [Check(name=name, promql=query, largest=limits.largest_ms, counted_by=REQUESTS)]
     if limits.largest_factor is not None and subject.stable is not None:
-        before = promql.latency_ms(subject.model, limits.percentile, window, *subject.stable)
+        before = _queries(subject).latency_ms(
+            subject.model, limits.percentile, window, *subject.stable
+        )
         found.append(
             Check(
                 name=f"{name.removesuffix('_ms')}_factor",

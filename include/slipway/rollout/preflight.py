@@ -10,7 +10,9 @@ from slipway.content import bytes_digest
 from slipway.errors import TerminalError
 from slipway.evaluation.golden import Golden
 from slipway.rollout.hardware import fitting
+from slipway.rollout.kserve import interface_of
 from slipway.serving.layout import Layout, resolve
+from slipway.spec.rollout import SERVED_FILES
 
 if TYPE_CHECKING:
     from slipway.rollout.session import Rollout
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def preflight(rollout: Rollout) -> dict[str, Any]:
-    """Check that the version exists, is what was meant, and is not older than stable.
+    """Check that the version exists, is what was meant, can be served and is no older than stable.
 
     Where its TensorRT engines do not fit the servers, its fallback is what is rolled out.
 
@@ -28,8 +30,8 @@ def preflight(rollout: Rollout) -> dict[str, Any]:
 
     Raises:
         TerminalError: It does not exist, has another digest, has damaged golden requests, is
-            older than stable, or its engines fit the servers as little as any fallback; or the
-            environment does not say where the servers are.
+            older than stable or for another model server, or its engines fit the servers as
+            little as any fallback; or the environment does not say where the servers are.
     """
     manifest = resolve(rollout.store, rollout.model, rollout.version)
     if manifest.digest != rollout.parameters.digest:
@@ -44,7 +46,7 @@ def preflight(rollout: Rollout) -> dict[str, Any]:
     if why:
         rollout.say(f"version {taken.version} ({taken.variant}) is rolled out instead: {why}")
         rollout = rollout.of_version(taken.version, taken.digest)
-    _refuse_other_server(rollout)
+    _refuse_other_server(rollout, taken)
     asked, manifest = manifest.version, taken
     stable = rollout.channel("stable")
     rollout.refuse_older_than("stable", stable)
@@ -65,14 +67,27 @@ def preflight(rollout: Rollout) -> dict[str, Any]:
     return details
 
 
-def _refuse_other_server(rollout: Rollout) -> None:
-    if rollout.config.serve.server == "triton":
+def _refuse_other_server(rollout: Rollout, manifest: Manifest) -> None:
+    serve = rollout.config.serve
+    if serve.server == "triton" and serve.kubernetes is None:
         raise TerminalError(
-            f"{rollout.name} is for Triton, which rollouts do not drive",
-            hint="nothing was changed; `slipway serve-config --server triton` writes the request "
-            "with which Triton loads what the channels point to",
+            f"{rollout.name} is for Triton, which rollouts drive on Kubernetes only: one server "
+            "for stable and canary needs version labels, and Triton has none",
+            hint="nothing was changed; set serve.kubernetes and rollout.strategy canary or "
+            "blue_green, or roll out by hand: `slipway serve-config --server triton` writes the "
+            "request with which Triton loads what the channels point to",
             subject="serve.server",
         )
+    names = {entry.path for entry in manifest.files}
+    if names.isdisjoint(SERVED_FILES[serve.server]):
+        raise TerminalError(
+            f"{rollout.name} ({manifest.variant}) holds nothing that {serve.server} serves, which "
+            f"is {' or '.join(sorted(SERVED_FILES[serve.server]))}",
+            hint="nothing was changed; set serve.server to the server that the version was "
+            "published for, or publish again",
+            subject="serve.server",
+        )
+    interface_of(rollout)
 
 
 def read_golden(rollout: Rollout, manifest: Manifest) -> Golden | None:

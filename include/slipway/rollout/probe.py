@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import TerminalError, TransientError
 from slipway.evaluation.golden import largest_difference
 from slipway.rollout.checks import PROBE_REQUESTS, PROBE_STARTED_AT, latency_name
+from slipway.rollout.kserve import interface_of
 from slipway.rollout.preflight import read_golden
 from slipway.rollout.tflite_file import has_tflite, runs_tflite
 from slipway.rollout.traffic import quantile, send
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slipway.evaluation.golden import Golden
+    from slipway.rollout.kserve import Interface
     from slipway.rollout.session import Rollout
     from slipway.rollout.traffic import Reply
     from slipway.serving.layout import Manifest
@@ -46,18 +49,23 @@ def probe(rollout: Rollout) -> tuple[dict[str, float], dict[str, Any]]:
     golden = _golden(rollout, manifest)
     settings = rollout.config.rollout.probe
     endpoint, path = rollout.servers.canary_endpoint(), rollout.servers.predict_path(label)
+    interface = interface_of(rollout)
     tflite = has_tflite(manifest)
     runs = runs_tflite(endpoint, rollout.model, rollout.version) if tflite else None
     rollout.say(f"{len(golden.requests)} golden and {settings.requests} probe requests to {label}")
     started_at = time.time()
+    bodies = [request.body for request in golden.requests]
     replies = send(
         endpoint,
         path,
-        [request.body for request in golden.requests],
+        bodies if interface is None else [interface.request(body) for body in bodies],
         requests=len(golden.requests) + settings.requests,
         rate_per_second=settings.rate_per_second,
         timeout_seconds=settings.timeout_seconds,
     )
+    if interface is not None:
+        sizes = [len(body["instances"]) for body in bodies]
+        replies = [_understood(interface, reply, sizes[reply.index]) for reply in replies]
     figures = {PROBE_STARTED_AT: started_at, **_figures(rollout, golden, replies)}
     details = {
         "label": label,
@@ -82,6 +90,16 @@ def _golden(rollout: Rollout, manifest: Manifest) -> Golden:
             subject=f"{rollout.model}/{rollout.version}",
         )
     return golden
+
+
+def _understood(interface: Interface, reply: Reply, count: int) -> Reply:
+    """A reply of another protocol as TensorFlow Serving would give it."""
+    if reply.answer is None:
+        return reply
+    try:
+        return replace(reply, answer=interface.reply(reply.answer, count))
+    except ValueError as error:
+        return replace(reply, answer=None, problem=str(error))
 
 
 def _figures(rollout: Rollout, golden: Golden, replies: Sequence[Reply]) -> dict[str, float]:

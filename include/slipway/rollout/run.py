@@ -159,6 +159,7 @@ class _Run:
             self.rollout.version,
             stable.version if stable else None,
             since,
+            server=self.rollout.config.serve.server,
         )
         with PrometheusClient(self.rollout.target.prometheus_url) as prometheus:
             return watch(

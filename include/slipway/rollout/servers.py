@@ -38,7 +38,7 @@ class Servers(Protocol):
         """Where the version that is rolled out is asked, whatever its share of the requests."""
 
     def predict_path(self, label: str) -> str:
-        """The path, from that endpoint on, of its :predict call."""
+        """The path, from that endpoint on, at which it is asked for predictions."""
 
 
 class LocalServers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from slipway.contracts import Contract
+from slipway.spec.rollout import ModelServer
 
 if TYPE_CHECKING:
     from slipway.spec.rollout import RolloutSpec
@@ -19,6 +20,7 @@ class Subject(Contract):
         version_label: Label that says which version a series belongs to; None where one server
             has both versions, whose series then count for both.
         stable_version: What served before; None before the first promotion.
+        server: Whose metrics they are.
         since: What came before, Unix time in seconds, is not judged: a canary that got a greater
             share has to prove itself anew. None: all of the window is.
     """
@@ -27,6 +29,7 @@ class Subject(Contract):
     version: int
     version_label: str | None = None
     stable_version: int | None = None
+    server: ModelServer = "tensorflow_serving"
     since: float | None = None
 
     @classmethod
@@ -37,6 +40,8 @@ class Subject(Contract):
         version: int,
         stable_version: int | None = None,
         since: float | None = None,
+        *,
+        server: ModelServer = "tensorflow_serving",
     ) -> Self:
         """As the strategy deploys it: with pods of its own everywhere but in_place."""
         label = None if rollout.strategy == "in_place" else rollout.health.version_label
@@ -46,6 +51,7 @@ class Subject(Contract):
             version=version,
             version_label=label,
             stable_version=stable,
+            server=server,
             since=since,
         )
 

@@ -29,6 +29,8 @@ class LedgerEntry(BaseModel):
         state: See above.
         by_hand: Whether it is being adopted: then its files are a person's, and stay whatever
             becomes of the adoption.
+        fallback: The version that serves where this one's engines cannot; it stays as long as
+            this one does.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +38,7 @@ class LedgerEntry(BaseModel):
     digest: str
     state: VersionState
     by_hand: bool = False
+    fallback: int | None = None
 
 
 class Move(BaseModel):
@@ -80,9 +83,16 @@ class Ledger(BaseModel):
             None,
         )
 
-    def wants(self, version: int) -> bool:
+    def is_pointed_to(self, version: int) -> bool:
         """Whether a channel points to a version, or may do so at any moment."""
         return any(move.version == version for move in self.moves)
+
+    def wants(self, version: int) -> bool:
+        """Whether a channel points to it or may, or a living version has it as its fallback."""
+        return self.is_pointed_to(version) or any(
+            entry.fallback == version and entry.state != "removed"
+            for entry in self.versions.values()
+        )
 
     def allocated(self, digest: str, taken: Collection[int] = ()) -> Ledger:
         """This ledger with the next number that nothing bears bound to the content."""
@@ -100,6 +110,16 @@ class Ledger(BaseModel):
             }
         )
 
+    def falling_back(self, version: int, fallback: int) -> Ledger:
+        """This ledger with a version's fallback."""
+        entry = self.versions[version].model_copy(update={"fallback": fallback})
+        return self.model_copy(
+            update={
+                "generation": self.generation + 1,
+                "versions": {**self.versions, version: entry},
+            }
+        )
+
     def released(self, version: int) -> Ledger:
         """This ledger without a number: it is bound to nothing, and still never given out."""
         kept = {number: entry for number, entry in self.versions.items() if number != version}
@@ -107,7 +127,8 @@ class Ledger(BaseModel):
 
     def marked(self, version: int, state: VersionState) -> Ledger:
         """This ledger with a version in another state."""
-        entry = LedgerEntry(digest=self.versions[version].digest, state=state)
+        known = self.versions[version]
+        entry = LedgerEntry(digest=known.digest, state=state, fallback=known.fallback)
         return self.model_copy(
             update={
                 "generation": self.generation + 1,

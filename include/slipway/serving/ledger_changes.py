@@ -49,13 +49,15 @@ def read_ledger(store: Store, model: str) -> Ledger:
     return _read(store, model)[0]
 
 
-def allocate(store: Store, model: str, digest: str) -> Allocation:
+def allocate(store: Store, model: str, digest: str, *, fallback: int | None = None) -> Allocation:
     """Binds a version number to content: the same content gets the same number, always.
 
     Args:
         store: Open at the base URI.
         model: The model's name.
         digest: Of the content, by `slipway.content.digest_of`.
+        fallback: The version that serves where this one cannot: retention leaves it alone from
+            here on, before any manifest names it.
 
     A number whose folder is there is not given out: a person may have copied something into it.
 
@@ -64,7 +66,8 @@ def allocate(store: Store, model: str, digest: str) -> Allocation:
         this model ever had.
 
     Raises:
-        TransientError: Too many others wrote at the same time.
+        TransientError: The fallback was removed meanwhile, or too many others wrote at the same
+            time.
     """
     fresh = False
     folders = functools.cache(lambda: _taken(store, model))
@@ -72,15 +75,32 @@ def allocate(store: Store, model: str, digest: str) -> Allocation:
     def change(ledger: Ledger) -> Ledger:
         nonlocal fresh
         fresh = ledger.version_of(digest) is None
-        if not fresh:
-            return ledger
-        # The first number of all was chosen by the folders already.
-        return ledger.allocated(digest, folders() if ledger.generation else ())
+        if fresh:
+            # The first number of all was chosen by the folders already.
+            ledger = ledger.allocated(digest, folders() if ledger.generation else ())
+        return ledger if fallback is None else _with_fallback(ledger, digest, fallback)
 
     seen = _move(store, model, change)
     version = seen[0].version_of(digest)
     assert version is not None  # noqa: S101 - the move has just bound it
     return Allocation(version, fresh, seen)
+
+
+def _with_fallback(ledger: Ledger, digest: str, fallback: int) -> Ledger:
+    version = ledger.version_of(digest)
+    assert version is not None  # noqa: S101 - it was bound before
+    entry = ledger.versions[version]
+    if entry.fallback == fallback or entry.state == "published":  # then its manifest names one
+        return ledger
+    other = ledger.versions.get(fallback)
+    if other is not None and other.state == "removed":
+        raise TransientError(
+            f"Version {fallback}, the fallback of version {version}, was removed by retention in "
+            "this moment.",
+            hint="Publish again: its content gets a new number.",
+            subject=str(fallback),
+        )
+    return ledger.falling_back(version, fallback)
 
 
 def mark(
@@ -94,8 +114,8 @@ def mark(
 ) -> bool:
     """Moves a version to another state, unless it is "removed", which is final.
 
-    Nor does it become "removed" while a channel points to it or is about to. From then on nobody
-    publishes under its number or points to it.
+    Nor does it become "removed" while a channel points to it or is about to, or while it is the
+    fallback of a living version. From then on nobody publishes under its number or points to it.
 
     Args:
         store: Open at the base URI.

@@ -106,7 +106,7 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
     _all_finite(metrics)
     before = store.requests
     for _ in range(_ROUNDS):
-        allocation = allocate(store, model, digest)
+        allocation = allocate(store, model, digest, fallback=_fallback(engine))
         version = allocation.version
         existing = None if allocation.fresh else find_manifest(store, model, version)
         sent = _Sent(sum(entry.size for entry in files), progress)
@@ -151,6 +151,10 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
         hint="Publish again; keep more versions if a retention removes it each time.",
         subject=f"{model}/{version}",
     )
+
+
+def _fallback(engine: Engine | None) -> int | None:
+    return engine.fallback.version if engine is not None and engine.fallback is not None else None
 
 
 class _Sent:

@@ -98,6 +98,24 @@ def place_config(store: Store, model: str, version: int, text: str) -> None:
             _same_interface(f"{store.uri}/{layout.config_pbtxt}", found.data.decode(), text)
 
 
+def version_config(store: Store, model: str, version: int) -> str:
+    """The config of a version, as it was published.
+
+    Raises:
+        TerminalError: It was not published for Triton.
+    """
+    path = Layout(model).triton(version)
+    found = store.get(path)
+    if found is None:
+        raise TerminalError(
+            f"version {version} of {model} was not published for Triton",
+            hint="only onnx variants and engines made from them are; set serve.server: triton, so "
+            "that one of them can win",
+            subject=f"{store.uri}/{path}",
+        )
+    return found.data.decode()
+
+
 def load_request(
     text: str, versions: Collection[int], *, instances: int | None = None
 ) -> dict[str, Any]:

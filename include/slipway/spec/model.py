@@ -110,6 +110,24 @@ class ModelSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _triton_is_rolled_out_by_version(self) -> ModelSpec:
+        if self.serve.server != "triton" or self.serve.kubernetes is None:
+            return self
+        if self.rollout.strategy == "in_place":
+            msg = (
+                "rollout.strategy: in_place leads clients by version labels, which Triton does "
+                "not have; use canary or blue_green"
+            )
+            raise ValueError(msg)
+        if self.rollout.health.checks.load_failures is not None:
+            msg = (
+                "rollout.health.checks.load_failures: Triton does not count them (a version that "
+                "does not load ends its pods, and deploy says so); check error_ratio or latency"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _fits_a_cluster(self) -> ModelSpec:
         if self.serve.kubernetes is None:
             return self

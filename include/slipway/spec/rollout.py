@@ -37,7 +37,9 @@ class PublishSpec(SpecModel):
         "not given.",
     )
     keep_versions: PositiveInt = Field(
-        5, description="How many versions stay; those that a channel points to always do."
+        5,
+        description="How many versions stay; those that a channel points to always do, and "
+        "their fallbacks.",
     )
     approval: bool = Field(
         False,
@@ -60,6 +62,13 @@ ModelServer = Literal["tensorflow_serving", "triton"]
 SERVED_KINDS: dict[ModelServer, frozenset[str]] = {
     "tensorflow_serving": frozenset({"keras", "saved_model", "tflite"}),
     "triton": frozenset({"onnx", "tensorrt"}),
+}
+
+
+# By what file each knows a version.
+SERVED_FILES: dict[ModelServer, frozenset[str]] = {
+    "tensorflow_serving": frozenset({"saved_model.pb", "model.tflite"}),
+    "triton": frozenset({"model.onnx", "model.plan"}),
 }
 
 
@@ -102,6 +111,25 @@ class ServeSpec(SpecModel):
     kubernetes: KubernetesSpec | None = Field(
         None, description="Run the server on Kubernetes; null: the server of `connection`."
     )
+
+    @model_validator(mode="after")
+    def _triton_is_told_what_it_knows(self) -> ServeSpec:
+        if self.server != "triton":
+            return self
+        if self.prefer_tflite_model:
+            msg = "prefer_tflite_model: Triton loads no TFLite; leave it out"
+            raise ValueError(msg)
+        if self.kubernetes is None:
+            return self
+        if self.kubernetes.image.startswith("tensorflow/serving"):
+            msg = (
+                f"kubernetes.image: {self.kubernetes.image} is not Triton; name an image of Triton"
+            )
+            raise ValueError(msg)
+        if self.kubernetes.batching:
+            msg = "kubernetes.batching: the published config.pbtxt says how Triton batches requests"
+            raise ValueError(msg)
+        return self
 
 
 class ProbeSpec(SpecModel):

@@ -157,6 +157,7 @@ class ModelHealthSensor(BaseSensorOperator):
             _version(context),
             stable,
             _since(context, self.after),
+            server=self.spec.serve.server,
         )
 
     def _conclude(self, context: Context, decision: Decision) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from slipway.errors import TerminalError
+from slipway.errors import TerminalError, TransientError
+from slipway.evaluation.facts import TensorFacts
 from slipway.serving.channels import move_channel, read_channel
+from slipway.serving.engine import Engine, Fallback
 from slipway.serving.layout import Layout, find_manifest, read_golden, resolve
 from slipway.serving.ledger_changes import allocate, mark, read_ledger
 from slipway.serving.publish import publish
+from slipway.serving.triton import model_config
 from slipway.serving.upkeep import gc
 from slipway.serving.upkeep.gc import collect
 from support.hand_made import MODEL, copy_by_hand, publish_some, tomorrow
@@ -50,6 +53,56 @@ def test_the_last_versions_and_what_channels_point_to_stay(store: Store, tmp_pat
         assert read_golden(store, resolve(store, MODEL, version)) is not None
     assert store.get(LAYOUT.golden(1)) is None
     assert collect(store, MODEL, 2).removed == ()
+
+
+def publish_engine(store: Store, folder: Path, fallback: Published) -> Published:
+    named = Fallback(variant="lite", version=fallback.version, digest=fallback.digest)
+    engine = Engine(
+        backend="onnx",
+        tensorrt="10.16.1",
+        compute_capability="9.0",
+        gpu="a GPU",
+        fallback=named,
+    )
+    tensor = {"x": TensorFacts(dtype="float32", shape=(-1, 4))}
+    return publish(
+        store,
+        MODEL,
+        write_model(folder, seed=77),
+        variant="trt",
+        metrics={},
+        engine=engine,
+        triton_config=model_config(MODEL, "tensorrt", tensor, tensor),
+    )
+
+
+def test_a_fallback_stays_as_long_as_the_version_that_it_serves_for(store: Store, tmp_path: Path):
+    [fallback] = publish_some(store, tmp_path, 1)
+    engine = publish_engine(store, tmp_path / "engine", fallback)
+    point(store, engine)
+    last = publish_some(store, tmp_path, 4)[-1]
+    report = collect(store, MODEL, 1)
+    assert (report.kept, report.removed_versions) == ((5, 2, 1), (4, 3))
+    # Whoever decided to remove it before the engines came is refused as well.
+    assert not mark(store, MODEL, fallback.version, "removed")
+    point(store, last, generation=1)
+    report = collect(store, MODEL, 1)
+    assert (report.kept, report.removed_versions) == ((5,), (2, 1))
+    assert store.get(LAYOUT.triton(engine.version)) is None
+
+
+def test_a_fallback_stays_while_its_engines_are_being_published(store: Store, tmp_path: Path):
+    publish_some(store, tmp_path, 2)
+    allocate(store, MODEL, "a" * 64, fallback=1)
+    assert collect(store, MODEL, 1).removed == ()
+
+
+def test_engines_do_not_name_a_fallback_that_is_removed(store: Store, tmp_path: Path):
+    publish_some(store, tmp_path, 2)
+    mark(store, MODEL, 1, "removed")
+    with pytest.raises(TransientError, match="Version 1, the fallback of version 3, was removed"):
+        allocate(store, MODEL, "a" * 64, fallback=1)
+    assert set(read_ledger(store, MODEL).versions) == {1, 2}
 
 
 def test_a_dry_run_touches_nothing(store: Store, tmp_path: Path):

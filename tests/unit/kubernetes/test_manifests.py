@@ -64,7 +64,7 @@ def test_all_that_refers_to_something_refers_to_what_is_there(spec: ModelSpec):
     containers = [*pod.get("initContainers", ()), *pod["containers"]]
     mounts = [mount for each in containers for mount in each["volumeMounts"]]
     assert {mount["name"] for mount in mounts} == volumes
-    files = set(by_kind(objects, "ConfigMap")[0]["data"])
+    files = {file for each in by_kind(objects, "ConfigMap") for file in each["data"]}
     named = {value for value in flags_of(pod).values() if value.startswith("/serving/")}
     assert named == {f"/serving/{file}" for file in files}
     ports = {port["name"] for port in pod["containers"][0]["ports"]}
@@ -266,3 +266,34 @@ def test_a_folder_of_this_machine_is_nothing_for_pods():
     )
     with pytest.raises(TerminalError, match="pods cannot read"):
         manifests.render(known)
+
+
+@pytest.mark.parametrize("base_uri", ["s3://models/prod", "gs://models/prod"])
+def test_triton_gets_its_version_and_config_before_it_starts_and_polls_nothing(base_uri: str):
+    spec = served_model(
+        triton=True, base_uri=base_uri, latency=[{"percentile": 99.9, "largest_ms": 5.0}]
+    )
+    pod = pod_of(spec, 3)
+    [sync] = pod["initContainers"]
+    assert sync["command"][-4:] == ["--once", "--version", "3", "--triton"]
+    [server] = pod["containers"]
+    assert server["command"] == ["tritonserver"]
+    assert "--model-control-mode=none" in server["args"]
+    assert "--metrics-config=summary_quantiles=0.999:0.001" in server["args"]
+    assert server["readinessProbe"]["httpGet"]["path"] == "/v2/models/digits/versions/3/ready"
+    assert not by_kind(manifests.render(spec, 3), "ConfigMap")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "changed", "problem"),
+    [
+        ("in_place", {}, "in_place leads clients by version labels, which Triton does not have"),
+        ("canary", {"image": "tensorflow/serving:2.20.0"}, "is not Triton; name an image of Trit"),
+        ("canary", {"batching": True}, "the published config.pbtxt says how Triton batches"),
+    ],
+)
+def test_what_triton_cannot_do_is_refused_with_the_spec(
+    strategy: str, changed: dict[str, Any], problem: str
+):
+    with pytest.raises(ValueError, match=problem):
+        served_model(strategy, triton=True, **changed)

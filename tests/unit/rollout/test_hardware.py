@@ -130,5 +130,5 @@ def test_a_fallback_that_retention_has_removed_is_said_so(
 def test_a_version_for_triton_is_not_given_to_tensorflow_serving(
     store: Store, digests: dict[int, str]
 ) -> None:
-    with pytest.raises(TerminalError, match="for Triton, which rollouts do not drive"):
+    with pytest.raises(TerminalError, match="for Triton, which rollouts drive on Kubernetes only"):
         preflight(rollout(store, 2, digests[2], server="triton"))

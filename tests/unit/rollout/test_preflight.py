@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,3 +128,31 @@ def test_of_two_canaries_at_the_same_moment_the_newer_one_has_the_channel(
     with pytest.raises(TerminalError, match="config file"):
         deploy(begun)
     assert begun.holds(begun.channel("canary"))
+
+
+def for_triton(store: Store, tmp_path: Path, **serve: Any) -> Rollout:
+    folder = tmp_path / "graph"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"a graph")
+    published = publish(store, "digits", folder, variant="onnx", metrics={})
+    asked = rollout(store, published.version, published.digest)
+    config = asked.config.model_copy(update={"serve": ServeSpec.model_validate(serve)})
+    return replace(asked, config=config)
+
+
+def test_triton_without_a_cluster_is_refused_by_name(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(TerminalError, match="for Triton, which rollouts drive on Kubernetes only"):
+        preflight(for_triton(store, tmp_path, server="triton"))
+
+
+def test_a_version_for_another_model_server_is_refused(store: Store, tmp_path: Path) -> None:
+    asked = for_triton(store, tmp_path)
+    with pytest.raises(TerminalError, match=r"\(onnx\) holds nothing that tensorflow_serving"):
+        preflight(asked)
+
+
+def test_a_version_without_a_config_for_triton_is_refused(store: Store, tmp_path: Path) -> None:
+    kubernetes = {"namespace": "serving", "image": "mirror.example/tritonserver:26.09-py3"}
+    asked = for_triton(store, tmp_path, server="triton", kubernetes=kubernetes)
+    with pytest.raises(TerminalError, match="version 1 of digits was not published for Triton"):
+        preflight(asked)

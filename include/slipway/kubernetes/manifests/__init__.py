@@ -67,7 +67,7 @@ def version_objects(
     """
     fleet = version_fleet(spec, version, digest)
     return [
-        config_map(fleet),
+        *([] if fleet.is_triton else [config_map(fleet)]),
         deployment(fleet, replicas),
         version_service(spec, version),
         *_availability(fleet, with_autoscaler=with_autoscaler),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.kubernetes import names
 from slipway.kubernetes.manifests.base import new_object
 from slipway.kubernetes.manifests.bucket import SYNC_PORT
+from slipway.kubernetes.manifests.triton import METRICS_PORT
 from slipway.kubernetes.spec import kubernetes_of
 from slipway.serving.serve_config.plan import GRPC_PORT, REST_PORT
 
@@ -32,6 +33,8 @@ def service_account(spec: ModelSpec) -> Object:
 def network_policy(spec: ModelSpec) -> Object:
     """Nothing but the ports that something listens on; the way out stays open, to the bucket."""
     ports = [REST_PORT, GRPC_PORT]
+    if spec.serve.server == "triton":
+        ports.append(METRICS_PORT)
     if _has_sidecar(spec):
         ports.append(SYNC_PORT)
     content: dict[str, Any] = {

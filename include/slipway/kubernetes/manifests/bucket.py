@@ -1,4 +1,4 @@
-"""How versions come into a pod: by `slipway sync` from S3; a server reads gs:// itself."""
+"""How versions come into a pod: by `slipway sync`, unless the server itself reads gs://."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def init_containers(fleet: ServedFleet) -> list[dict[str, Any]]:
     folder = f"{FOLLOWED_FOLDER}/{fleet.spec.model}"
     follow = ["slipway", "sync", fleet.plan.bucket, folder]
     if fleet.version is not None:
-        return [_sync(fleet, "sync", [*follow, "--once", "--version", str(fleet.version)])]
+        once = [*follow, "--once", "--version", str(fleet.version)]
+        return [_sync(fleet, "sync", [*once, "--triton"] if fleet.is_triton else once)]
     status = f"http://127.0.0.1:{REST_PORT}/v1/models/{fleet.spec.model}"
     pages = ["--host", "0.0.0.0", "--port", str(SYNC_PORT)]  # noqa: S104 - in a pod
     sidecar = {
@@ -47,30 +48,24 @@ def server_environment(fleet: ServedFleet) -> list[dict[str, str]]:
     """Variables of the server: of interest only to one that reads the bucket itself."""
     if not fleet.is_direct:
         return []
-    found = dict(fleet.kubernetes.environment)
-    if fleet.kubernetes.credentials_secret is not None:
-        found["GOOGLE_APPLICATION_CREDENTIALS"] = f"{_KEY_FOLDER}/{KEY_FILE}"
-    return _variables(found)
+    return _variables({**fleet.kubernetes.environment, **_key(fleet)})
 
 
 def server_mounts(fleet: ServedFleet) -> list[dict[str, Any]]:
     """What the server reads of the bucket, or needs to read it."""
     if not fleet.is_direct:
         return [{**_MODELS, "readOnly": True}]
-    if fleet.kubernetes.credentials_secret is None:
-        return []
-    return [{"name": "credentials", "mountPath": _KEY_FOLDER, "readOnly": True}]
+    return _key_mounts(fleet)
 
 
 def volumes(fleet: ServedFleet) -> list[dict[str, Any]]:
     """The folder of versions, or the key that opens the bucket."""
-    if not fleet.is_direct:
-        return [{"name": "models", "emptyDir": {}}]
-    secret = fleet.kubernetes.credentials_secret
-    if secret is None:
-        return []
-    key = {"secretName": secret, "items": [{"key": KEY_FILE, "path": KEY_FILE}]}
-    return [{"name": "credentials", "secret": {**key, "defaultMode": 0o440}}]
+    found: list[dict[str, Any]] = [] if fleet.is_direct else [{"name": "models", "emptyDir": {}}]
+    if _key(fleet):
+        secret = fleet.kubernetes.credentials_secret
+        key = {"secretName": secret, "items": [{"key": KEY_FILE, "path": KEY_FILE}]}
+        found.append({"name": "credentials", "secret": {**key, "defaultMode": 0o440}})
+    return found
 
 
 def _sync(fleet: ServedFleet, name: str, command: list[str]) -> dict[str, Any]:
@@ -82,13 +77,27 @@ def _sync(fleet: ServedFleet, name: str, command: list[str]) -> dict[str, Any]:
         "command": command,
         "resources": _RESOURCES,
         "securityContext": confined(),
-        "volumeMounts": [_MODELS, _TMP],
+        "volumeMounts": [_MODELS, _TMP, *_key_mounts(fleet)],
     }
-    if kubernetes.environment:
-        found["env"] = _variables(kubernetes.environment)
-    if secret is not None:
+    environment = {**kubernetes.environment, **_key(fleet)}
+    if environment:
+        found["env"] = _variables(environment)
+    if secret is not None and not _key(fleet):
         found["envFrom"] = [{"secretRef": {"name": secret}}]
     return found
+
+
+def _key(fleet: ServedFleet) -> dict[str, str]:
+    """The variable that names the file with Google's key, where the secret holds one."""
+    if fleet.kubernetes.credentials_secret is None or fleet.plan.reading.scheme != "gs":
+        return {}
+    return {"GOOGLE_APPLICATION_CREDENTIALS": f"{_KEY_FOLDER}/{KEY_FILE}"}
+
+
+def _key_mounts(fleet: ServedFleet) -> list[dict[str, Any]]:
+    if not _key(fleet):
+        return []
+    return [{"name": "credentials", "mountPath": _KEY_FOLDER, "readOnly": True}]
 
 
 def _healthy() -> dict[str, Any]:

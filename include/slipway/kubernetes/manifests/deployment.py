@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.kubernetes import names
-from slipway.kubernetes.manifests import bucket
+from slipway.kubernetes.manifests import bucket, triton
 from slipway.kubernetes.manifests.base import new_object
 from slipway.kubernetes.manifests.monitoring import scrape_annotations
 from slipway.kubernetes.manifests.resources import GPU, container_resources
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # From the end of the drain until kubelet kills: for requests that still run.
 _LAST_REQUESTS_SECONDS = 20
+_CONFIG_MOUNT = {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}
 _DOMAINS = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 
 
@@ -40,7 +41,7 @@ def deployment(fleet: ServedFleet, replicas: int | None) -> Object:
         "template": {
             "metadata": {
                 "labels": fleet.pod_labels,
-                "annotations": {**scrape_annotations(), **_digest(fleet)},
+                "annotations": {**scrape_annotations(fleet.spec), **_digest(fleet)},
             },
             "spec": _pod(fleet),
         },
@@ -77,7 +78,7 @@ def _pod(fleet: ServedFleet) -> dict[str, Any]:
         "initContainers": bucket.init_containers(fleet),
         "containers": [_server(fleet)],
         "volumes": [
-            {"name": "config", "configMap": {"name": names.config_map(fleet.name)}},
+            *([] if fleet.is_triton else [_config(fleet)]),
             {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
             *bucket.volumes(fleet),
         ],
@@ -90,28 +91,38 @@ def _pod(fleet: ServedFleet) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value != []}
 
 
+def _config(fleet: ServedFleet) -> dict[str, Any]:
+    return {"name": "config", "configMap": {"name": names.config_map(fleet.name)}}
+
+
 def _server(fleet: ServedFleet) -> dict[str, Any]:
     kubernetes = fleet.kubernetes
+    program, flags = "tensorflow_model_server", list(fleet.plan.flags)
+    # A server answers this page however its models do; it listens once they are loaded.
+    alive = METRICS_PATH
+    if fleet.is_triton:
+        program, flags = triton.command(fleet)
+        alive = triton.LIVE_PATH
     found: dict[str, Any] = {
         "name": "server",
         "image": kubernetes.image,
-        "command": ["tensorflow_model_server"],
-        "args": list(fleet.plan.flags),
+        "command": [program],
+        "args": flags,
         "env": bucket.server_environment(fleet),
         "ports": [
             {"name": "rest", "containerPort": REST_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
+            *([triton.metrics_port()] if fleet.is_triton else []),
         ],
         "resources": container_resources(kubernetes.resources),
         "securityContext": confined(),
-        # A server answers this page however its models do; it listens once they are loaded.
-        "startupProbe": _probe(METRICS_PATH, 1, kubernetes.available_within_seconds),
-        "livenessProbe": _probe(METRICS_PATH, 10, 6),
+        "startupProbe": _probe(alive, 1, kubernetes.available_within_seconds),
+        "livenessProbe": _probe(alive, 10, 6),
         "readinessProbe": _probe(fleet.status_path, 2, 3),
         # The server ends at SIGTERM: by then no Service must lead here any more.
         "lifecycle": {"preStop": {"sleep": {"seconds": kubernetes.drain_seconds}}},
         "volumeMounts": [
-            {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+            *([] if fleet.is_triton else [_CONFIG_MOUNT]),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - of the container, an emptyDir
             *bucket.server_mounts(fleet),
         ],

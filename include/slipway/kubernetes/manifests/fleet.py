@@ -9,6 +9,7 @@ from slipway.errors import TerminalError
 from slipway.kubernetes import names
 from slipway.kubernetes.manifests.base import labels_of
 from slipway.kubernetes.spec import kubernetes_of
+from slipway.rollout import kserve
 from slipway.rollout.config_file import Serving
 from slipway.serving.serve_config.plan import Options, Plan, plan
 from slipway.serving.serve_config.table import DEFAULT_VERSION, parse_release
@@ -49,6 +50,11 @@ class ServedFleet:
         return self.plan.reading.way == "direct"
 
     @property
+    def is_triton(self) -> bool:
+        """Whether Triton serves it, and not TensorFlow Serving."""
+        return self.spec.serve.server == "triton"
+
+    @property
     def labels(self) -> dict[str, str]:
         """Of the Deployment and what belongs to it."""
         return labels_of(self.spec.model, self.version)
@@ -76,6 +82,8 @@ class ServedFleet:
         with any version: they listen once all that they started with are loaded, and before the
         first promotion there is none but the canary.
         """
+        if self.is_triton:
+            return kserve.ready_path(self.spec.model, self.version or 0)
         which = "" if self.version is None else f"/versions/{self.version}"
         return f"/v1/models/{self.spec.model}{which}/metadata"
 
@@ -101,7 +109,10 @@ def in_place_fleet(spec: ModelSpec, serving: Serving) -> ServedFleet:
 
 
 def server_plan(spec: ModelSpec) -> Plan:
-    """How a server in a pod follows the bucket: gs:// itself, S3 through a folder of the pod."""
+    """How a server in a pod follows the bucket: gs:// itself, S3 through a folder of the pod.
+
+    Triton would read both itself, but needs a config that names the pod's version.
+    """
     kubernetes = kubernetes_of(spec)
     if spec.publish.base_uri.startswith("file://"):
         raise TerminalError(
@@ -109,11 +120,12 @@ def server_plan(spec: ModelSpec) -> Plan:
             hint="publish to s3:// or gs://",
             subject="publish.base_uri",
         )
+    triton = spec.serve.server == "triton"
     options = Options(
-        server_version=_server_version(kubernetes.image),
+        server_version=DEFAULT_VERSION if triton else _server_version(kubernetes.image),
         credentials="platform",
         batching=kubernetes.batching,
-        sync=spec.publish.base_uri.startswith("s3://"),
+        sync=triton or spec.publish.base_uri.startswith("s3://"),
         prefer_tflite_model=spec.serve.prefer_tflite_model,
     )
     return plan(spec.model, spec.publish.base_uri, options)

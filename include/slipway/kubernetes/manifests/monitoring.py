@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.kubernetes import names
+from slipway.kubernetes.manifests import triton
 from slipway.kubernetes.manifests.base import new_object
 from slipway.serving.serve_config.plan import METRICS_PATH, REST_PORT
 
@@ -13,22 +14,31 @@ if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
 
 
-def scrape_annotations() -> dict[str, str]:
+def scrape_annotations(spec: ModelSpec) -> dict[str, str]:
     """For Prometheus' usual job that discovers pods by annotation."""
+    _, port, path = _page(spec)
     return {
         "prometheus.io/scrape": "true",
-        "prometheus.io/port": str(REST_PORT),
-        "prometheus.io/path": METRICS_PATH,
+        "prometheus.io/port": str(port),
+        "prometheus.io/path": path,
     }
+
+
+def _page(spec: ModelSpec) -> tuple[str, int, str]:
+    """Where the metrics are: name and number of the port, and the path."""
+    if spec.serve.server == "triton":
+        return "metrics", triton.METRICS_PORT, triton.METRICS_PATH
+    return "rest", REST_PORT, METRICS_PATH
 
 
 def pod_monitor(spec: ModelSpec) -> Object:
     """For Prometheus' operator, which makes the pods' labels `slipway_dev_model` and so on."""
+    port, _, path = _page(spec)
     selected = {names.MODEL_LABEL: spec.model, names.COMPONENT_LABEL: names.SERVER}
     content: dict[str, Any] = {
         "selector": {"matchLabels": selected},
         "podTargetLabels": [names.MODEL_LABEL, names.VERSION_LABEL],
-        "podMetricsEndpoints": [{"port": "rest", "path": METRICS_PATH}],
+        "podMetricsEndpoints": [{"port": port, "path": path}],
     }
     return new_object(
         ("monitoring.coreos.com/v1", "PodMonitor"),

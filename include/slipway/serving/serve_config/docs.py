@@ -93,6 +93,10 @@ would ignore, and channels, ledger and retention are as for every other variant.
 sends it, load exactly what the channels point to, or the newest version. `TRITON_IMAGE` names the
 image; for an engine it must have the TensorRT that the manifest names.
 
+On [Kubernetes](rollouts.md#triton) rollouts drive Triton themselves. One server outside of a
+cluster is not driven: a canary beside stable needs version labels, which Triton lacks, and whoever
+names no version would get the newest. Preflight says so before anything moves.
+
 An engine runs on the compute capability and the TensorRT that it was built for. The manifest says
 both. `serve.compute_capability` and `serve.tensorrt` say what the servers have; a rollout of an
 engine that does not fit is refused before anything moves. With `serve.fallback` the variant named

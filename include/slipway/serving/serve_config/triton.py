@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from slipway.errors import TerminalError
 from slipway.serving.catalog import list_versions
 from slipway.serving.layout import Layout
-from slipway.serving.triton import load_request
+from slipway.serving.triton import load_request, version_config
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -77,7 +77,7 @@ def triton_files(plan: TritonPlan, store: Store, versions: Collection[int]) -> d
             more than one kind, which Triton does not serve under one name.
     """
     wanted = sorted(versions) or [_newest(store, plan.model)]
-    texts = {_config_of(store, plan.model, version) for version in wanted}
+    texts = {version_config(store, plan.model, version) for version in wanted}
     if len(texts) > 1:
         raise TerminalError(
             f"{plan.model}: the versions {', '.join(map(str, wanted))} have different configs, and "
@@ -124,16 +124,3 @@ def _newest(store: Store, model: str) -> int:
             subject=model,
         )
     return published[0]
-
-
-def _config_of(store: Store, model: str, version: int) -> str:
-    path = Layout(model).triton(version)
-    found = store.get(path)
-    if found is None:
-        raise TerminalError(
-            f"version {version} of {model} was not published for Triton",
-            hint="only onnx variants and engines made from them are; set serve.server: triton, so "
-            "that one of them can win",
-            subject=f"{store.uri}/{path}",
-        )
-    return found.data.decode()

@@ -14,6 +14,7 @@ from slipway.serving.address import split_address
 from slipway.serving.sync.disk import LocalVersions
 from slipway.serving.sync.follower import Follower
 from slipway.serving.sync.metrics import Metrics
+from slipway.serving.triton import CONFIG_FILE, version_config
 from slipway.storage import open_store
 
 if TYPE_CHECKING:
@@ -29,17 +30,27 @@ _STUCK_SECONDS = 300.0
 _STOP_SECONDS = 5.0
 
 
-def sync_once(address: str, folder: Path, policy: Policy) -> None:
+def sync_once(address: str, folder: Path, policy: Policy, *, triton: bool = False) -> None:
     """Brings the folder in step and returns, as an init container does.
+
+    Args:
+        address: Of the published model.
+        folder: The base path of the model server.
+        policy: How to follow.
+        triton: Also place `config.pbtxt` of the one version, so that the folder is a model of
+            Triton's repository.
 
     Raises:
         SlipwayError: Something wanted could not be had; the rest is in place.
     """
     base, model = split_address(address)
     disk = LocalVersions(folder)
+    store = open_store(base)
     try:
-        follower = Follower(open_store(base), model, disk, policy, Metrics(), _until_signal())
+        follower = Follower(store, model, disk, policy, Metrics(), _until_signal())
         if follower.poll():
+            if triton and policy.only is not None:
+                disk.place(CONFIG_FILE, version_config(store, model, policy.only).encode())
             return
         if not follower.failures:
             raise TransientError(

@@ -90,6 +90,18 @@ class LocalVersions:
         _sync(self.folder)
         self.ready[manifest.version] = manifest
 
+    def place(self, name: str, data: bytes) -> None:
+        """Puts a small file beside the versions; a reader sees the old one or the new one.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        partial = self._own / f"{name}.partial"
+        partial.write_bytes(data)
+        _sync(partial)
+        partial.rename(self.folder / name)
+        _sync(self.folder)
+
     def remove(self, version: int) -> None:
         """Takes a version away: as one, before any of its files goes."""
         self.ready.pop(version, None)

@@ -1,7 +1,8 @@
 """Retention: what is no longer needed goes, in an order in which it may die at any instant.
 
-1. The ledger says "removed", unless a channel points to the version or is about to: from here on
-   nobody can point to it, and who publishes the same content gets a new number.
+1. The ledger says "removed", unless a channel points to the version or is about to, or it is the
+   fallback of another: from here on nobody can point to it, and who publishes the same content
+   gets a new number.
 2. The manifest goes, then saved_model.pb, then everything else. What a dying delete leaves looks
    whole to nobody, and the next run finds it by the ledger and completes it.
 """
@@ -16,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from slipway.errors import TerminalError
 from slipway.serving.layout import parse_version
 from slipway.serving.upkeep.removing import remove
-from slipway.serving.upkeep.survey import PROBES, newest, staged_for, survey
+from slipway.serving.upkeep.survey import BESIDE, PROBES, newest, staged_for, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from slipway.serving.ledger import LedgerEntry, VersionState
     from slipway.serving.upkeep.survey import Folder, Survey
@@ -30,7 +31,9 @@ LEFTOVERS_OLDER_THAN = timedelta(days=1)
 
 _DIED = "whoever made it died"
 
-Rubbish = Literal["version", "unfinished_removal", "uncommitted", "staging", "golden", "probe"]
+Rubbish = Literal[
+    "version", "unfinished_removal", "uncommitted", "staging", "golden", "triton", "probe"
+]
 
 
 class Removal(BaseModel):
@@ -39,10 +42,10 @@ class Removal(BaseModel):
     Attributes:
         kind: "version": beyond the last N; "unfinished_removal": what a killed retention left;
             "uncommitted": the folder of a publisher that died; "staging": what one had staged;
-            "golden": golden requests of a removed version; "probe": what a killed check of access
-            left.
+            "golden": golden requests of a removed version; "triton": Triton's config of one;
+            "probe": what a killed check of access left.
         path: Relative to the base URI.
-        version: Of a version's folder or golden requests.
+        version: Of a version's folder, golden requests or config.
         size_bytes: Bytes in the store.
         why: In words.
     """
@@ -98,7 +101,9 @@ def collect(
     now: datetime | None = None,
     progress: Callable[[Removal], None] | None = None,
 ) -> GcReport:
-    """Removes all but the newest versions and those that a channel points to, and dead leftovers.
+    """Removes all but the newest versions, those that a channel points to, and dead leftovers.
+
+    What stays keeps its fallback: a version with engines is of no use on other hardware without.
 
     Foreign content is never touched: that is every folder whose number the ledger does not know,
     and everything that is neither a version nor bookkeeping. A version whose manifest cannot be
@@ -160,15 +165,15 @@ class _Plan:
         newest_first = sorted(committed, reverse=True)
         last = newest_first[:keep_versions]
         self.kept = {*last, *(v for v in living if self._must_stay(v))}
+        self.kept |= self._fallbacks(committed)
         self.undecided = {v for v in living if not found.folders[v].is_committed}
         for version in newest_first:
             if version not in self.kept:
                 self._go("version", version, f"beyond the last {keep_versions}")
         for version in sorted(found.folders.keys() - set(living), reverse=True):
             self._add_unfinished(version)
-        for version, info in sorted(found.golden.items()):
-            if self._state(version) == "removed" and version not in found.folders:
-                self.going.append(_removal("golden", [info], "its version was removed", version))
+        self._add_beside("golden", found.golden)
+        self._add_beside("triton", found.triton)
         self._add_staged()
 
     def add_probes(self, probes: Sequence[ObjectInfo]) -> None:
@@ -196,8 +201,22 @@ class _Plan:
         foreign = self._state(version) is None
         unread = self._found.folders[version].manifest is None
         ledger = self._found.ledger
-        wanted = ledger is not None and ledger.wants(version)
+        wanted = ledger is not None and ledger.is_pointed_to(version)
         return foreign or unread or wanted or version in self._found.pointed_to
+
+    def _fallbacks(self, committed: Sequence[int]) -> set[int]:
+        """Of what stays, and of what is being published: its manifest may come at any moment."""
+        ledger, found = self._found.ledger, set[int]()
+        for version, entry in ledger.versions.items() if ledger else ():
+            coming = version not in committed and entry.state != "removed"
+            if entry.fallback is not None and (coming or version in self.kept):
+                found.add(entry.fallback)
+        for version in self.kept:
+            folder = self._found.folders.get(version)
+            engine = folder.manifest.engine if folder and folder.manifest else None
+            if engine is not None and engine.fallback is not None:
+                found.add(engine.fallback.version)
+        return found & set(committed)
 
     def _add_unfinished(self, version: int) -> None:
         if self._state(version) == "removed":
@@ -207,6 +226,11 @@ class _Plan:
         why = "a publisher died before it committed"
         written = [*folder.objects, *staged_for(self._found, version)]
         self._by_age(_removal("uncommitted", folder.objects, why, version), written)
+
+    def _add_beside(self, kind: Rubbish, objects: Mapping[int, ObjectInfo]) -> None:
+        for version, info in sorted(objects.items()):
+            if self._state(version) == "removed" and version not in self._found.folders:
+                self.going.append(_removal(kind, [info], "its version was removed", version))
 
     def _add_staged(self) -> None:
         for info in self._found.staging:
@@ -229,7 +253,7 @@ def _removal(
     kind: Rubbish, objects: Sequence[ObjectInfo], why: str, version: int | None = None
 ) -> Removal:
     path = objects[0].path
-    if version is not None and kind != "golden":
+    if version is not None and kind not in BESIDE:
         model, number, *_ = path.split("/")
         path = f"{model}/{number}"
     size = sum(info.size for info in objects)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from slipway.serving.layout import MANIFEST_NAME, SERVABLE_MARKERS, Layout
 from slipway.serving.ledger_changes import mark, reprieve
+from slipway.serving.upkeep.survey import BESIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ def remove(
             continue
         if progress is not None:
             progress(removal)
-        _delete(store, found.model, removal)
+        _delete(store, found, removal)
         gone.append(removal)
     return gone
 
@@ -60,7 +61,7 @@ def _take_back(store: Store, found: Survey) -> None:
 def _withdraw(store: Store, found: Survey, removal: Removal) -> bool:
     """Whether it may go: no version without the ledger's word, nothing to which somebody writes."""
     version = removal.version
-    if version is None or removal.kind == "golden":
+    if version is None or removal.kind in BESIDE:
         return True
     entry = found.ledger.versions.get(version) if found.ledger else None
     if removal.kind == "unfinished_removal":
@@ -79,11 +80,13 @@ def _is_written_to(store: Store, found: Survey, version: int) -> bool:
     return not set(now) <= set(found.folders[version].objects)
 
 
-def _delete(store: Store, model: str, removal: Removal) -> None:
-    if removal.version is None or removal.kind == "golden":
+def _delete(store: Store, found: Survey, removal: Removal) -> None:
+    if removal.version is None or removal.kind in BESIDE:
         store.delete(removal.path)
         return
-    layout = Layout(model)
+    layout = Layout(found.model)
     prefix = layout.version_prefix(removal.version)
     store.discard(prefix, commit=MANIFEST_NAME, first=SERVABLE_MARKERS[::-1])
     store.delete(layout.golden(removal.version))
+    if removal.version in found.triton:
+        store.delete(layout.triton(removal.version))

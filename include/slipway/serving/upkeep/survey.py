@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 STAGING = f"{BOOKKEEPING}/staging"
 PROBES = "_slipway_access_probe"
+# Lie in the bookkeeping, not in the version's folder.
+BESIDE = frozenset({"golden", "triton"})
 
 
 @dataclass
@@ -66,6 +68,7 @@ class Survey:
         channels: The channels that were ever set and can be read.
         folders: Folders that bear a version's number.
         golden: Golden requests by version.
+        triton: Triton's configs by version.
         staging: What publishers are staging or have left behind.
         foreign: Everything else, bookkeeping excepted.
         damages: What the ledger or a channel is damaged by, by its path.
@@ -76,6 +79,7 @@ class Survey:
     channels: dict[ChannelName, Channel] = field(default_factory=dict)
     folders: dict[int, Folder] = field(default_factory=dict)
     golden: dict[int, ObjectInfo] = field(default_factory=dict)
+    triton: dict[int, ObjectInfo] = field(default_factory=dict)
     staging: list[ObjectInfo] = field(default_factory=list)
     foreign: list[ObjectInfo] = field(default_factory=list)
     damages: dict[str, TerminalError] = field(default_factory=dict)
@@ -152,12 +156,18 @@ def _sort_in(found: Survey, layout: Layout, info: ObjectInfo) -> None:
     elif inside.startswith(f"{STAGING}/"):
         found.staging.append(info)
     elif inside.startswith(f"{BOOKKEEPING}/golden/"):
-        number = parse_version(inside.rpartition("/")[2].removesuffix(".json"))
-        if number is not None:
-            found.golden[number] = info
-        else:
-            found.foreign.append(info)
+        _note(found.golden, found, info)
+    elif inside.startswith(f"{BOOKKEEPING}/triton/"):
+        _note(found.triton, found, info)
     elif first != BOOKKEEPING:
+        found.foreign.append(info)
+
+
+def _note(by_version: dict[int, ObjectInfo], found: Survey, info: ObjectInfo) -> None:
+    number = parse_version(info.path.rpartition("/")[2].partition(".")[0])
+    if number is not None:
+        by_version[number] = info
+    else:
         found.foreign.append(info)
 
 
