@@ -55,7 +55,9 @@ class Queries(Protocol):
     def error_ratio(self, model: str, window: str, /, *matchers: str, whole: bool = False) -> str:
         """Share of them that failed."""
 
-    def latency_ms(self, model: str, percentile: float, window: str, /, *matchers: str, whole: bool = False) -> str:
+    def latency_ms(
+        self, model: str, percentile: float, window: str, /, *matchers: str, whole: bool = False
+    ) -> str:
         """A quantile of their latency, in milliseconds."""
 
 
@@ -110,7 +112,9 @@ def _errors(wanted: HealthChecks, subject: Subject, window: str) -> list[Check]:
     limits = wanted.error_ratio
     if limits is None:
         return []
-    query = _queries(subject).error_ratio(subject.model, window, *subject.canary, whole=subject.fresh)
+    query = _queries(subject).error_ratio(
+        subject.model, window, *subject.canary, whole=subject.fresh
+    )
     found = [
         Check(
             name=ERROR_RATIO,
