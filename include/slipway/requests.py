@@ -74,6 +74,8 @@ def build_request(
     """
     config = dict(planned.config)
     values = {**(parameters or {}), "spec_digest": spec_digest(spec)}
+    if planned.step == "check":
+        values["spec"] = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if spec.imported and planned.step == "check":
         _dropped_or_own(spec, spec_file, values.get(INCOMING))
     if spec.imported and planned.step == "import":

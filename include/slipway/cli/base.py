@@ -77,3 +77,21 @@ def find_spec(name: str, instead: str = "the path of a YAML file") -> Path:
             subject=name,
         )
     return file.resolve()
+
+
+def all_specs() -> list[Path]:
+    """Every spec of the project.
+
+    Raises:
+        TerminalError: There is none.
+    """
+    from slipway.spec.loader import spec_files
+
+    found = spec_files(MODELS)
+    if not found:
+        raise TerminalError(
+            f"there is no spec in {MODELS}",
+            hint="run this where dags/ is, or name a YAML file",
+            subject=str(MODELS),
+        )
+    return found

@@ -13,6 +13,7 @@ from typer.main import get_group
 # request for longer than the request takes.
 COMMANDS = {
     "validate": "specs:specs",
+    "doctor": "diagnosing:diagnosing",
     "plan": "specs:specs",
     "schema": "specs:specs",
     "scan": "scanning:scanning",

@@ -38,6 +38,7 @@ class Published:
         keep_versions: How many versions stay.
         prefer_tflite_model: Whether servers shall load TFLite; None if only the address is known.
         server: The model server that serves it.
+        server_version: Version of TensorFlow Serving that the spec names; "" if it is not known.
         allow_operations: What a stranger's graph may hold.
     """
 
@@ -46,6 +47,7 @@ class Published:
     keep_versions: int
     prefer_tflite_model: bool | None = None
     server: str = "tensorflow_serving"
+    server_version: str = ""
     allow_operations: tuple[str, ...] = ()
 
     def open(self) -> Store:
@@ -75,6 +77,7 @@ def find_published(given: str) -> Published:
             publish.keep_versions,
             spec.serve.prefer_tflite_model,
             spec.serve.server,
+            spec.serve.server_version,
             spec.incoming.allow_operations if spec.incoming else (),
         )
     base_uri, model = split_address(given)

@@ -38,8 +38,11 @@ class CredentialsBy(StrEnum):
 def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     model: PublishedArgument,
     server_version: Annotated[
-        str, typer.Option(help="Tag of TensorFlow Serving's image.")
-    ] = DEFAULT_VERSION,
+        str | None,
+        typer.Option(
+            help=f"Tag of TensorFlow Serving's image; default: serve.version, or {DEFAULT_VERSION}."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write the files to.")] = None,
     credentials: Annotated[
         CredentialsBy | None, typer.Option(help="Default: environment; platform for gs://.")
@@ -84,7 +87,7 @@ def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command l
         if prefer_tflite is None:
             prefer_tflite = bool(published.prefer_tflite_model)
         options = Options(
-            server_version=server_version,
+            server_version=server_version or published.server_version or DEFAULT_VERSION,
             credentials=by.value,
             endpoint_url=endpoint_url,
             region=region,

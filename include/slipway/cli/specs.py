@@ -9,11 +9,18 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.base import MODELS, JsonOption, SpecArgument, clear_errors, find_spec, print_json
+from slipway.cli.base import (
+    JsonOption,
+    SpecArgument,
+    all_specs,
+    clear_errors,
+    find_spec,
+    print_json,
+)
 from slipway.console import console, errors, plan_tree
-from slipway.errors import SlipwayError, TerminalError
+from slipway.errors import SlipwayError
 from slipway.precheck import static_problems
-from slipway.spec.loader import load_spec, spec_files, spec_schema
+from slipway.spec.loader import load_spec, spec_schema
 from slipway.spec.plan import plan_build, plan_rollout
 
 specs = typer.Typer()
@@ -27,7 +34,7 @@ def validate(
     """Check specs: file, line and field of everything that is wrong."""
     found: dict[str, list[str]] = {}
     with clear_errors(as_json=as_json):
-        files = [find_spec(name) for name in names] if names else _all_specs()
+        files = [find_spec(name) for name in names] if names else all_specs()
     for file in files:
         name = file.stem if file.suffix == ".yaml" else file.name
         try:
@@ -44,17 +51,6 @@ def validate(
             console.print(f"[green]valid[/] {name}")
     if any(found.values()):
         raise typer.Exit(1)
-
-
-def _all_specs() -> list[Path]:
-    found = spec_files(MODELS)
-    if not found:
-        raise TerminalError(
-            f"there is no spec in {MODELS}",
-            hint="run this where dags/ is, or name a YAML file",
-            subject=str(MODELS),
-        )
-    return found
 
 
 @specs.command()

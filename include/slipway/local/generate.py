@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from slipway.doctor.docs import doctor_doc
 from slipway.local.spec_reference import spec_reference
 from slipway.serving.serve_config.docs import serving_doc
 from slipway.spec.loader import spec_schema
@@ -20,6 +21,7 @@ def generated() -> dict[Path, str]:
         PROJECT / "include/schemas/model.schema.json": json.dumps(spec_schema(), indent=2) + "\n",
         PROJECT / "docs/spec-reference.md": spec_reference(),
         PROJECT / "docs/serving.md": serving_doc(),
+        PROJECT / "docs/doctor.md": doctor_doc(),
     }
 
 

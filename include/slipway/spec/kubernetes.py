@@ -86,6 +86,10 @@ Image = Annotated[
 ]
 """A container image with a tag or a digest."""
 
+_SERVING_IMAGE = re.compile(
+    r"(.*/)?tensorflow/serving:(?P<tag>[2-9]\.[0-9]+(\.[0-9]+)?(-[a-z0-9.-]+)?)(@.*)?"
+)
+
 
 def require_pinned(field: str, image: str) -> None:
     """Refuses an image that may be another one tomorrow.
@@ -199,6 +203,12 @@ class KubernetesSpec(SpecModel):
     available_within_seconds: PositiveInt = Field(
         300, description="How long a Deployment may take until its pods are ready."
     )
+
+    @property
+    def serving_tag(self) -> str:
+        """Tag of TensorFlow Serving's own image; "" if it is another image, or has none."""
+        found = _SERVING_IMAGE.fullmatch(self.image)
+        return found["tag"] if found else ""
 
     @model_validator(mode="after")
     def _fits_together(self) -> KubernetesSpec:

@@ -252,6 +252,7 @@ def _select_config(spec: ModelSpec) -> dict[str, Any]:
         "objective": spec.objective.model_dump(mode="json"),
         "prefer_tflite_model": spec.serve.prefer_tflite_model,
         "server": spec.serve.server,
+        "server_version": spec.serve.server_version,
         "fallback": spec.serve.fallback,
         "variants": {
             ORIGINAL: {"made_by": make_task_id(spec, ORIGINAL), "required": True, "chain": []},

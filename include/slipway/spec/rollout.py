@@ -10,9 +10,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
+from slipway.errors import TerminalError
+from slipway.serving.serve_config.table import DEFAULT_VERSION, parse_release
 from slipway.spec.base import Name, SpecModel
 from slipway.spec.health import HealthPolicy
 from slipway.spec.kubernetes import DnsLabel, KubernetesSpec
@@ -83,6 +86,16 @@ class ServeSpec(SpecModel):
     server: ModelServer = Field(
         "tensorflow_serving", description="The model server that serves the model."
     )
+    version: str | None = Field(
+        None,
+        description="Its version, as its image's tag. Null: that of the image of kubernetes, or "
+        f"of TensorFlow Serving {DEFAULT_VERSION}.",
+    )
+    reads: Literal["direct", "sync"] | None = Field(
+        None,
+        description="How the server gets at the bucket: direct, by itself, or sync, by a folder "
+        "that `slipway sync` keeps in step. Null: as its version can.",
+    )
     compute_capability: str | None = Field(
         None,
         pattern=r"^[0-9]+\.[0-9]+$",
@@ -111,6 +124,24 @@ class ServeSpec(SpecModel):
     kubernetes: KubernetesSpec | None = Field(
         None, description="Run the server on Kubernetes; null: the server of `connection`."
     )
+
+    @field_validator("version")
+    @classmethod
+    def _is_a_version(cls, version: str | None) -> str | None:
+        if version is not None:
+            try:
+                parse_release(version)
+            except TerminalError as error:
+                raise ValueError(error.message) from None
+        return version
+
+    @property
+    def server_version(self) -> str:
+        """Version of TensorFlow Serving; "" if the server is another."""
+        if self.server != "tensorflow_serving":
+            return ""
+        tag = self.kubernetes.serving_tag if self.kubernetes else ""
+        return self.version or tag or DEFAULT_VERSION
 
     @model_validator(mode="after")
     def _triton_is_told_what_it_knows(self) -> ServeSpec:

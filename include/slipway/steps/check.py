@@ -1,11 +1,13 @@
-"""Check: tries the bucket and reads the model definition, before any work."""
+"""Check: tries the bucket, reads the definition and asks the doctor, before any work."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slipway.doctor import diagnose, gather, refuse_blocked
 from slipway.precheck import check_definition
+from slipway.spec.model import ModelSpec
 from slipway.spec.rollout import PublishSpec
 from slipway.steps.base import StepOutput
 from slipway.storage import open_store
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def run(context: StepContext) -> StepOutput:
-    """Prove in seconds that the build can publish in the end and that its definition is one.
+    """Prove in seconds that the build can publish in the end and that what it plans can work.
+
+    Details: base_uri, and what the doctor found that costs no more than a variant.
 
     Raises:
-        TerminalError: Wrong credentials, no right or no bucket, or a definition that Python cannot
-            parse or that lacks a function.
+        TerminalError: Wrong credentials, no right or no bucket, a definition that Python cannot
+            parse or that lacks a function, or something that the doctor knows cannot work.
         TransientError: The bucket's endpoint does not answer.
     """
     config = dict(context.request.config)
@@ -29,7 +33,30 @@ def run(context: StepContext) -> StepOutput:
         check_definition(Path(context.request.definition), metrics)
     context.say(f"lists, writes, reads and deletes in {spec.base_uri}")
     check_bucket(spec.base_uri)
-    return StepOutput(details={"base_uri": spec.base_uri})
+    found = _findings(context, spec.base_uri)
+    return StepOutput(details={"base_uri": spec.base_uri, "findings": found})
+
+
+def _findings(context: StepContext, base_uri: str) -> list[str]:
+    """What the doctor warns of.
+
+    Raises:
+        TerminalError: It found what blocks the build.
+    """
+    given = context.request.parameters.get("spec")
+    if given is None:
+        return []
+    definition = context.request.definition
+    folders = open_store(base_uri).list_folders(context.request.model)
+    facts = gather(
+        ModelSpec.model_validate(given), Path(definition) if definition else None, folders
+    )
+    found = diagnose(facts)
+    refuse_blocked(context.request.model, found)
+    warnings = [str(each) for each in found]
+    for warning in warnings:
+        context.say(f"the doctor: {warning}")
+    return warnings
 
 
 def check_bucket(base_uri: str) -> None:

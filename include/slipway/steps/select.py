@@ -16,6 +16,7 @@ from slipway.evaluation.verdicts import breaks_the_build, choose, judge_all
 from slipway.modelling.lite_errors import summary
 from slipway.report.content import REPORT_HTML, REPORT_JSON, Report, ReportedVariant
 from slipway.report.page import render
+from slipway.serving.serve_config.table import tf_trt_tag
 from slipway.spec.base import SpecModel, StepConfig
 from slipway.spec.gates import Gates, Objective
 from slipway.spec.rollout import SERVED_KINDS, ModelServer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from slipway.contracts import ArtifactRef, StepOutcome, StepResult
+    from slipway.contracts import StepOutcome, StepResult
     from slipway.evaluation.verdicts import Judgement
     from slipway.steps.base import StepContext
 
@@ -49,6 +50,9 @@ class SelectConfig(StepConfig):
     prefer_tflite_model: bool = Field(description="Whether the server can serve TFLite.")
     server: ModelServer = Field(
         "tensorflow_serving", description="The model server that serves the winner."
+    )
+    server_version: str = Field(
+        "", description='Version of TensorFlow Serving; "" if the server is another.'
     )
     fallback: str | None = Field(
         None, description="Variant that serves where a winner's TensorRT engines cannot."
@@ -141,7 +145,7 @@ def _facts(
         name=name,
         required=contender.required,
         tflite=artifact is not None and artifact.kind == "tflite",
-        unservable=_unservable(artifact, config.server),
+        unservable=_unservable(made, config),
         failure=failure,
         evaluation=None if failure or validated is None else _evaluation(validated.unwrap()),
         measurement=found.variants.get(name) if found else None,
@@ -154,10 +158,18 @@ def _weakest(made: StepOutcome | None) -> str:
     return summary(made.result.details.get("layer_errors", ())) if made and made.result else ""
 
 
-def _unservable(artifact: ArtifactRef | None, server: ModelServer) -> str | None:
-    if artifact is None or artifact.kind in SERVED_KINDS[server]:
+def _unservable(made: StepOutcome | None, config: SelectConfig) -> str | None:
+    result = made.result if made else None
+    if result is None or result.artifact is None:
         return None
-    return f"{artifact.kind} is not served by {server}"
+    if result.artifact.kind not in SERVED_KINDS[config.server]:
+        return f"{result.artifact.kind} is not served by {config.server}"
+    if config.server_version and result.details.get("engine", {}).get("backend") == "tf_trt":
+        try:
+            tf_trt_tag(config.server_version)
+        except TerminalError as error:
+            return error.message.removesuffix(".")
+    return None
 
 
 def _failure(task_id: str, outcome: StepOutcome | None) -> str | None:

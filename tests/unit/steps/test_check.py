@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from slipway.contracts import StepRequest
 from slipway.errors import TerminalError, TransientError
 from slipway.local.processes import free_port
-from slipway.steps.check import check_bucket, check_definition
+from slipway.steps.base import StepContext
+from slipway.steps.check import check_bucket, check_definition, run
+from slipway.workspace import Workspace
+from support.specs import SMALLEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,3 +64,47 @@ def test_a_dead_endpoint_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TransientError):
         check_bucket("s3://bucket")
     assert time.monotonic() - started < 60
+
+
+def test_what_the_doctor_finds_blocks_before_any_work_or_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = yaml.safe_load(SMALLEST.format(model="tiny"))
+    spec |= {
+        "publish": {"base_uri": f"file://{tmp_path}/bucket"},
+        "variants": {"engine": {"required": True, "tensorrt": {"backend": "tf_trt"}}},
+    }
+    with pytest.raises(TerminalError, match=r"variants.engine: .* cannot load engines of TF-TRT"):
+        run(context(tmp_path, spec))
+    spec["variants"]["engine"]["required"] = False
+    details = run(context(tmp_path, spec)).details
+    assert any("tf-trt-newer-server" in finding for finding in details["findings"])
+    assert "the doctor: variants.engine: " in capsys.readouterr().out
+
+
+def test_the_doctor_sees_what_lies_in_the_bucket(tmp_path: Path) -> None:
+    spec = yaml.safe_load(SMALLEST.format(model="tiny"))
+    spec |= {
+        "publish": {"base_uri": f"file://{tmp_path}/bucket"},
+        "serve": {"server": "triton"},
+        "variants": {"graph": {"onnx": {}}},
+    }
+    (tmp_path / "bucket" / "tiny" / "0001").mkdir(parents=True)
+    (tmp_path / "bucket" / "tiny" / "0001" / "model.onnx").touch()
+    with pytest.raises(TerminalError, match=r"Triton ignores .* 0001"):
+        run(context(tmp_path, spec))
+
+
+def context(folder: Path, spec: dict[str, Any]) -> StepContext:
+    definition = folder / "digits.py"
+    definition.write_text("def load_data(split): ...\n")
+    (folder / "bucket").mkdir(exist_ok=True)
+    request = StepRequest(
+        step="check",
+        model="tiny",
+        config=spec["publish"] | {"metrics": ["accuracy"]},
+        definition=str(definition),
+        parameters={"spec": spec},
+        workspace=str(folder / "workspace"),
+    )
+    return StepContext(request, folder, Workspace(folder / "workspace"))

@@ -35,6 +35,7 @@ class Race:
         self.objective: dict[str, Any] = {"minimise": "latency_p50_ms"}
         self.prefer_tflite_model = True
         self.server = "tensorflow_serving"
+        self.server_version = ""
         self.fallback: str | None = None
 
     def enter(
@@ -85,6 +86,7 @@ class Race:
                 "objective": self.objective,
                 "prefer_tflite_model": self.prefer_tflite_model,
                 "server": self.server,
+                "server_version": self.server_version,
                 "fallback": self.fallback,
                 "variants": self.variants,
             },
@@ -180,6 +182,21 @@ def test_onnx_is_judged_and_shown_but_wins_only_where_triton_serves_it(
     details, _ = race.select(tmp_path / "triton")
     assert details["winner"] == "onnx"
     assert details["rows"][0]["reason"] == "cannot win: keras is not served by triton"
+
+
+@pytest.mark.parametrize(("version", "wins"), [("2.17.1-gpu", True), ("2.20.0", False)])
+def test_engines_of_tf_trt_win_only_where_the_server_can_load_them(
+    race: Race, tmp_path: Path, version: str, wins: bool
+) -> None:
+    race.server_version = version
+    race.enter(
+        judged.evaluation("engine", 0.975), 0.02, "saved_model", made_details={"engine": ENGINE}
+    )
+    details, _ = race.select(tmp_path / "out")
+    assert (details["winner"] == "engine") == wins
+    if not wins:
+        reason = details["rows"][1]["reason"]
+        assert reason.startswith("cannot win: TensorFlow Serving 2.20.0 is built without TensorRT")
 
 
 def test_a_failed_variant_costs_itself_only(race: Race, tmp_path: Path) -> None:
