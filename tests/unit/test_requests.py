@@ -12,6 +12,7 @@ from slipway.errors import TerminalError, TransientError
 from slipway.keys import step_key
 from slipway.requests import build_request, definition_module, spec_digest
 from slipway.spec.loader import load_spec
+from slipway.spec.model import ModelSpec
 from slipway.spec.plan import PlannedStep, plan_build, plan_rollout
 from support.specs import write_spec
 
@@ -160,7 +161,9 @@ def test_the_digest_of_a_spec_changes_with_any_value(tmp_path: Path):
     assert spec_digest(plain) == spec_digest(load_spec(write_spec(tmp_path)))
     assert spec_digest(plain) != spec_digest(seeded)
     found = request(checkout(tmp_path / "other"), "check", parameters={"run_id": "r"})
-    assert found.parameters == {"run_id": "r", "spec_digest": spec_digest(plain_variants(tmp_path))}
+    spec = plain_variants(tmp_path)
+    assert ModelSpec.model_validate(found.parameters.pop("spec")) == spec  # for the doctor
+    assert found.parameters == {"run_id": "r", "spec_digest": spec_digest(spec)}
 
 
 def plain_variants(folder: Path):
