@@ -4,10 +4,11 @@
 
 All on one local S3 server, in turns, in an order that changes; before each turn the disk has
 written what the one before left. Compared are wall times pair by pair of a round; the median of the
-ratios counts. They are of whole commands, process start included; `slipway sync` is measured twice:
+ratios counts. They are of whole commands, process start included, but for one: `slipway sync` is
+measured twice, as it is used:
 
-- follower: as it runs beside a server. It has been polling, and a version is published: the time
-  from the poll that finds it until it is in place.
+- follower: as it runs beside a server, without the start of a process. It has been polling, and a
+  version is published: the time from the poll that finds it until it is in place.
 - `--once`: as init container, a whole process, until it has ended.
 
 What each of them does in its time:

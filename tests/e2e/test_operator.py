@@ -146,7 +146,8 @@ def test_every_task_of_a_build_is_marked_as_failed_and_cleared_with_no_second_ve
     for task in tasks:
         path = instance(BUILD, first, task)
         operated.api.call("PATCH", path, json={"new_state": "failed"})
-    assert set(operated.states(BUILD, first).values()) == {"failed"}
+        # Airflow clears what had failed downstream, so the run may begin again meanwhile.
+        assert operated.api.call("GET", path)["state"] == "failed"
     operated.api.clear(BUILD, first, tasks, downstream=False)
     awaited(operated, first)
     answer(operated, first, "Approve")

@@ -25,6 +25,7 @@ from slipway.storage.base import (
     clean_path,
     no_such_object,
 )
+from slipway.storage.blocks import Block
 from slipway.storage.credentials import StoreCredentials
 from slipway.storage.gcs_errors import translated
 from slipway.storage.gcs_placing import discard, place
@@ -44,6 +45,7 @@ _LONGEST_PART = 63  # between dots
 _SMALL_BYTES = 1 << 20
 # Of larger files so much is held in memory at a time; a multiple of 256 KiB.
 _CHUNK_BYTES = 16 << 20
+_BLOCK_BYTES = 1 << 20
 # Without it Google lets caches answer for an hour if the bucket is public.
 _CACHE_CONTROL = "no-store"
 _FAILURES = (
@@ -107,15 +109,16 @@ class GcsStore(Store):
             # Some servers that speak the protocol ignore this condition.
             return UNCHANGED if found is not None and found.etag == etag else found
 
-    def read_blocks(self, path: str) -> Iterator[bytes]:
-        """See `Store`. One request for each 16 MiB, all of the same generation."""
+    def read_blocks(self, path: str) -> Iterator[memoryview]:
+        """See `Store`. One request for each MiB, all of the same generation."""
         with self._asking("read", path):
             blob, start, generation = self._blob(path), 0, None
 
-            def read() -> bytes:
-                part = {"start": start, "end": start + _CHUNK_BYTES - 1}
-                data: bytes = blob.download_as_bytes(**part, if_generation_match=generation, **CALL)
-                return data
+            def read() -> memoryview:
+                block = Block(_BLOCK_BYTES)
+                part = {"start": start, "end": start + _BLOCK_BYTES - 1}
+                blob.download_to_file(block, **part, if_generation_match=generation, **CALL)
+                return block.take()
 
             while True:
                 try:
@@ -128,7 +131,7 @@ class GcsStore(Store):
                 generation = blob.generation
                 start += len(block)
                 yield block
-                if len(block) < _CHUNK_BYTES:
+                if len(block) < _BLOCK_BYTES:
                     return
 
     def put(

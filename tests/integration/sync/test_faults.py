@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import resource
 import shutil
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -97,5 +99,31 @@ def test_on_a_full_disk_old_versions_stay_and_the_new_one_comes_when_there_is_ro
         assert made.follower.failures[2].errno == errno.ENOSPC
         assert not list((small_disk / "served/.slipway-sync").rglob("*.partial"))
         ballast.unlink()
-        assert made.poll()
+        deadline = time.monotonic() + 30
+        while not made.poll():
+            assert time.monotonic() < deadline
         assert made.versions == {1, 2}
+
+
+def test_what_no_file_may_grow_to_is_not_downloaded_again_at_every_poll(tmp_path: Path):
+    store = open_store(str(tmp_path / "published"))
+    publish_model(store, write_model(tmp_path / "m", seed=1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with following(store, tmp_path / "served", Policy(interval=60)) as made:
+        assert made.poll()
+        publish_model(store, write_model(tmp_path / "m", seed=2, data_bytes=3 << 20))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, before[1]))
+        try:
+            assert not made.poll()
+            received = made.metrics.value("downloaded_bytes_total")
+            assert not made.poll()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, ignored)
+        assert made.metrics.value("downloaded_bytes_total") == received
+        assert made.versions == {1}
+        assert made.metrics.value("disk_full") == 1
+        error = made.follower.failures[2]
+        assert isinstance(error, OSError)
+        assert error.errno == errno.EFBIG

@@ -150,6 +150,16 @@ def test_every_kind_is_tried_here():
     assert {kind for kind, (_, safe) in BROKEN.items() if safe} == set(_MENDS)
 
 
+def test_a_manifest_of_other_files_than_its_digest_says_is_found(store: Store, tmp_path: Path):
+    publish_some(store, tmp_path, 1)
+    manifest = resolve(store, MODEL, 1)
+    borrowed = manifest.model_copy(update={"files": manifest.files[:-1]})
+    store.put(LAYOUT.manifest(1), borrowed.to_bytes())
+    found = {one.kind: one.what for one in check(store, MODEL).findings}
+    assert "damaged_manifest" in found
+    assert manifest.digest[:12] in found["damaged_manifest"]
+
+
 def test_only_a_deep_look_sees_bytes_that_changed(store: Store, tmp_path: Path):
     publish_some(store, tmp_path, 1)
     size = resolve(store, MODEL, 1).files[-1]

@@ -196,6 +196,7 @@ class Follower:
         if waiting is not None:
             self.failures[version] = waiting
             return
+        received = self._metrics.value("downloaded_bytes_total")
         try:
             self._fetch_version(known, version)
         except Stopped:
@@ -208,7 +209,8 @@ class Follower:
             full = error.errno in _FULL
             if full:
                 self._disk.drop_staging()  # others need the room, too
-            self._fail(version, "disk_full" if full else "disk", error)
+            costly = self._metrics.value("downloaded_bytes_total") > received
+            self._fail(version, "disk_full" if full else "disk", error, costly=costly)
         else:
             self._troubles.over(version)
 
@@ -293,13 +295,15 @@ class Follower:
             self._metrics.add("removed_versions_total")
             _log.info("%s %d is removed", self._model, version)
 
-    def _fail(self, version: int, kind: FailureKind, error: Exception) -> None:
+    def _fail(
+        self, version: int, kind: FailureKind, error: Exception, *, costly: bool = False
+    ) -> None:
         self.failures[version] = error
         self._metrics.fail(kind)
         where = f"{self._model} {version}" if version else self._model
         _log.warning("%s: %s: %s", where, kind, error)
         if version:
-            self._troubles.add(version, kind, error)
+            self._troubles.add(version, kind, error, costly=costly)
 
     def _show(self) -> None:
         ready = self._disk.ready

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from slipway.serving.sync.metrics import FailureKind
 
 _LONGEST_PAUSE_SECONDS = 3600.0
+_LONGEST_PAUSE_OF_A_DISK_SECONDS = 600.0  # somebody may be making room
 
 
 @dataclass(slots=True)
@@ -34,12 +35,23 @@ class Troubles:
         self._interval = interval
         self._known: dict[int, _Trouble] = {}
 
-    def add(self, version: int, kind: FailureKind, error: Exception) -> None:
-        """Notes one more failed attempt."""
+    def add(
+        self, version: int, kind: FailureKind, error: Exception, *, costly: bool = False
+    ) -> None:
+        """Notes one more failed attempt.
+
+        Args:
+            version: Which.
+            kind: Of the failure.
+            error: For whoever asks.
+            costly: Whether something was downloaded for it: a quota or a limit on a file's size
+                shows only then.
+        """
         attempts = self._known[version].attempts + 1 if version in self._known else 1
         pause = min(self._interval * 2 ** (attempts - 1), _LONGEST_PAUSE_SECONDS)
         if kind in {"disk_full", "disk", "foreign"}:
-            pause = 0.0  # asking the disk costs no request
+            # Asking the disk costs no request.
+            pause = min(pause, _LONGEST_PAUSE_OF_A_DISK_SECONDS) if costly else 0.0
         elif kind == "newer_schema":
             pause = float("inf")  # until the ledger changes, or this program does
         self._known[version] = _Trouble(error, attempts, time.monotonic() + pause)

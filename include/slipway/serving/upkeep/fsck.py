@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from slipway.content import bytes_digest, file_digest
+from slipway.content import bytes_digest, digest_of, file_digest
 from slipway.errors import TerminalError
 from slipway.serving.layout import Layout
 from slipway.serving.upkeep.findings import Finding, finding
@@ -131,6 +131,10 @@ def _folder(found: Survey, layout: Layout, folder: Folder) -> Iterator[Finding]:
 def _against_manifest(layout: Layout, folder: Folder, manifest: Manifest) -> Iterator[Finding]:
     there = inside(folder, layout)
     prefix = layout.version_prefix(folder.version)
+    held = digest_of(manifest.files)
+    if held != manifest.digest:
+        what = f"it lists files of {held[:12]} and says {manifest.digest[:12]}"
+        yield finding("damaged_manifest", layout.manifest(folder.version), what, folder.version)
     for entry in manifest.files:
         info = there.pop(entry.path, None)
         if info is None or info.size != entry.size:
