@@ -43,10 +43,10 @@ digits
 └─────────┴──────────┴────────────────────────────────────┴────────────────────────────────────┘
 ```
 
-*blocks*: the spec as a whole, or a variant with `required: true`, cannot work; the exit status is
-1. *warning*: that variant leaves the race, with its reason in the report; nothing else is lost.
-Without names every spec in `dags/models/` is asked. `--bucket` looks at what is published too,
-`--json` is for scripts.
+*blocks*: the spec as a whole, or a variant with `required: true`, cannot work, and the command ends
+with 1. *warning*: that variant leaves the race, with its reason in the report; nothing else is
+lost. Without names every spec in `dags/models/` is asked. `--bucket` looks at what is published
+too, `--json` is for scripts.
 
 The first task of the build DAG, `check`, asks the same of the worker on which it runs, bucket
 included, so that what blocks costs seconds instead of a training. Variants whose steps run

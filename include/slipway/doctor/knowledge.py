@@ -9,12 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slipway.doctor.conditions import (
+    has_no_precision_flags,
+    keras_3,
+    keras_and_tensorflow,
+    loads_tf_trt,
+    other_hardware,
+    tensorrt,
+)
 from slipway.doctor.facts import Case, is_padded
-from slipway.errors import TerminalError
 from slipway.modelling.gpu import TENSORFLOW_PACKAGES, TENSORRT_PACKAGES
-from slipway.modelling.tensorrt_releases import release_of
 from slipway.modelling.tf_trt import NEWEST_TENSORFLOW
-from slipway.serving.engine import Engine
 from slipway.serving.serve_config.table import (
     READINGS,
     TF_TRT_RANGES,
@@ -64,7 +69,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "keras-3-definition",
         "a Keras 3 model to train",
-        lambda case: not case.spec.imported and _keras_3(case),
+        lambda case: not case.spec.imported and keras_3(case),
         "the definition imports keras, which is Keras 3; Slipway trains Keras 2 models",
         "write `import tf_keras` in place of `import keras`",
         (f"{_TFMOT}/issues/1119",),
@@ -73,7 +78,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "keras-3-tfmot",
         "pruning or quantization-aware training of a Keras 3 model",
-        lambda case: case.technique in {"prune", "quantize"} and _keras_3(case),
+        lambda case: case.technique in {"prune", "quantize"} and keras_3(case),
         "{technique} needs tensorflow-model-optimization, which rejects Keras 3 models, and the "
         "definition imports keras",
         "write `import tf_keras` in place of `import keras`",
@@ -84,8 +89,8 @@ ENTRIES: tuple[Entry, ...] = (
         "tf-keras and TensorFlow of different releases",
         lambda case: (
             case.here
-            and None not in _keras_and_tensorflow(case)
-            and len(set(_keras_and_tensorflow(case))) > 1
+            and None not in keras_and_tensorflow(case)
+            and len(set(keras_and_tensorflow(case))) > 1
         ),
         "tf-keras {tf_keras} is made for another release than TensorFlow {tensorflow}",
         "install the tf-keras of the same major and minor number",
@@ -103,7 +108,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "tf-trt-newer-server",
         "engines of TF-TRT with TensorFlow Serving 2.18 and later",
-        lambda case: case.backend == "tf_trt" and not _loads_tf_trt(case),
+        lambda case: case.backend == "tf_trt" and not loads_tf_trt(case),
         "TensorFlow Serving {server} cannot load engines of TF-TRT: it is built without TensorRT",
         "serve with 2.17.1-gpu (serve.version), or use backend onnx and Triton",
         TF_TRT_RANGES[-1].sources,
@@ -113,7 +118,7 @@ ENTRIES: tuple[Entry, ...] = (
         "engines of TF-TRT in an image without GPU support",
         lambda case: (
             case.backend == "tf_trt"
-            and _loads_tf_trt(case)
+            and loads_tf_trt(case)
             and bool(case.image_tag)
             and not case.image_tag.endswith("-gpu")
         ),
@@ -144,7 +149,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "tensorrt-missing",
         "engines by backend onnx without TensorRT",
-        lambda case: case.backend == "onnx" and case.here and _tensorrt(case) is None,
+        lambda case: case.backend == "onnx" and case.here and tensorrt(case) is None,
         "the package tensorrt is not installed",
         f"install {TENSORRT_PACKAGES[0]}, or let execution.run send {{variant}} to an image that "
         "has it",
@@ -157,7 +162,7 @@ ENTRIES: tuple[Entry, ...] = (
             case.backend == "onnx"
             and case.config.precision == "float16"
             and case.here
-            and _has_no_precision_flags(case)
+            and has_no_precision_flags(case)
         ),
         "TensorRT {tensorrt} has no builder flag for float16",
         "make {variant} `from` an onnx variant with precision float16, and leave precision out",
@@ -166,7 +171,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "engine-other-hardware",
         "an engine for GPUs that the servers do not have",
-        lambda case: case.technique == "tensorrt" and case.here and _other_hardware(case),
+        lambda case: case.technique == "tensorrt" and case.here and other_hardware(case),
         "it would be built on {gpu}, but the servers have compute capability {compute_capability}",
         "build it on a node with the servers' GPUs, or set serve.compute_capability right",
         (f"{_TENSORRT}latest/inference-library/advanced.html",),
@@ -177,7 +182,7 @@ ENTRIES: tuple[Entry, ...] = (
         lambda case: (
             case.technique == "tensorrt"
             and case.spec.artifact_kind(case.name) in SERVED_KINDS[case.spec.serve.server]
-            and (case.backend != "tf_trt" or _loads_tf_trt(case))
+            and (case.backend != "tf_trt" or loads_tf_trt(case))
             and case.spec.serve.compute_capability is None
             and case.spec.serve.fallback is None
         ),
@@ -282,47 +287,3 @@ ENTRIES: tuple[Entry, ...] = (
         warning=True,
     ),
 )
-
-
-def _keras_3(case: Case) -> bool:
-    return "keras" in case.facts.imports
-
-
-def _keras_and_tensorflow(case: Case) -> tuple[tuple[int, int] | None, ...]:
-    return case.facts.release("tf-keras"), case.facts.release(*TENSORFLOW_PACKAGES)
-
-
-def _tensorrt(case: Case) -> tuple[int, int] | None:
-    return case.facts.release(*TENSORRT_PACKAGES)
-
-
-def _loads_tf_trt(case: Case) -> bool:
-    return any(
-        one.image_suffix is not None
-        and one.first <= case.server
-        and (one.last is None or case.server <= one.last)
-        for one in TF_TRT_RANGES
-    )
-
-
-def _has_no_precision_flags(case: Case) -> bool:
-    if _tensorrt(case) is None:
-        return False
-    try:
-        return not release_of(case.words()["tensorrt"]).precision_flags
-    except TerminalError:
-        return False
-
-
-def _other_hardware(case: Case) -> bool:
-    gpu, wanted = case.facts.gpu, case.spec.serve.compute_capability
-    if gpu is None or wanted is None:
-        return False
-    built = Engine(
-        backend=case.config.backend,
-        tensorrt=case.words()["tensorrt"],
-        compute_capability=gpu.compute_capability,
-        gpu=gpu.name,
-        hardware_compatibility=case.config.hardware_compatibility,
-    )
-    return built.why_not_on(wanted, None) is not None
