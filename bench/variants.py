@@ -24,15 +24,18 @@ from variant_options import CONVERSIONS, TRAINED
 from slipway.report.content import REPORT_JSON, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from slipway.report.content import ReportedVariant
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALLEST_INT8_SIZE_RATIO = 3.5
 SMALLEST_INT8_SPEED_RATIO = 1.8
 MODELS = ("digits", "diabetes", "mobilenet")
+_JUDGED = ("lite", "lite_dynamic", "lite_int8")
 _HEAD = """# What each option costs and gives
 
-Written by `.venv/bin/python bench/variants.py --write docs/variants.md`. Latency, throughput
+Written by `.venv/bin/python {command}`. Latency, throughput
 (batches) and memory are those of one thread; the variants of a model take turns on the same core.
 """
 _COLUMNS = (
@@ -41,21 +44,22 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def spec_of(model: str, bucket: Path) -> dict[str, Any]:
+def spec_of(model: str, options: Collection[str], bucket: Path) -> dict[str, Any]:
     """The model's spec with a variant an option in place of its own."""
+    conversions = {name: chain for name, chain in CONVERSIONS.items() if name in options}
     publish = {"base_uri": bucket.as_uri()}
     if model != "mobilenet":
         spec: dict[str, Any] = yaml.safe_load((ROOT / f"dags/models/{model}.yaml").read_text())
         # Those that train are as the model's own spec has them: their options hang on the model.
         trained = {name: spec["variants"][name] for name in TRAINED}
-        return {**spec, "variants": {**trained, **CONVERSIONS}, "publish": publish}
+        return {**spec, "variants": {**trained, **conversions}, "publish": publish}
     return {
         "model": "mobilenet",
         "description": "A network of MobileNetV2's size with random weights.",
         "owner": "bench",
         "definition": "mobilenet",
         "seed": 7,
-        "variants": CONVERSIONS,
+        "variants": conversions,
         "publish": publish,
         "gates": {
             "metrics": {"accuracy": {"floor": 0.0}},
@@ -64,18 +68,19 @@ def spec_of(model: str, bucket: Path) -> dict[str, Any]:
     }
 
 
-def measure(model: str) -> Report:
-    """Build the model with every option; what the report says of each."""
+def measure(model: str, options: Collection[str], kept: Path | None) -> Report:
+    """Build the model with the options; what the report says of each."""
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name:
         file = Path(name, f"{model}.yaml")
-        spec = spec_of(model, Path(name, "bucket"))
+        spec = spec_of(model, options, Path(name, "bucket"))
         file.write_text(yaml.safe_dump(spec, sort_keys=False))
         shutil.copy(ROOT / "dags/models/_defaults.yaml", name)
+        workspace = kept or Path(name, "workspace")
         definitions = ROOT / ("bench/models" if model == "mobilenet" else "include/models")
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("slipway")),
-                *("run", str(file), "--workspace", f"{name}/workspace", "--json"),
+                *("run", str(file), "--workspace", str(workspace), "--json"),
             ],
             env={**os.environ, "SLIPWAY_DEFINITIONS": str(definitions)},
             cwd=ROOT,
@@ -84,7 +89,7 @@ def measure(model: str) -> Report:
             check=False,
         )
         # A build whose publishing fails, because there is no bucket, has its report all the same.
-        reports = sorted(Path(name).rglob(REPORT_JSON), key=lambda found: found.stat().st_mtime)
+        reports = sorted(workspace.rglob(REPORT_JSON), key=lambda found: found.stat().st_mtime)
         if not reports:
             sys.exit(f"{model} left no report:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
         return Report.model_validate_json(reports[-1].read_text())
@@ -148,11 +153,18 @@ def ratios(report: Report) -> tuple[float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", nargs="+", default=MODELS, choices=MODELS)
+    parser.add_argument("--option", nargs="+", default=tuple(CONVERSIONS), choices=CONVERSIONS)
+    parser.add_argument("--workspace", type=Path, help="keeps what was built, for the next time")
     parser.add_argument("--write", type=Path, help="the page to write")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    reports = [measure(model) for model in given.model]
-    page = "\n".join([_HEAD, *map(section, reports)])
+    reports = [measure(model, given.option, given.workspace) for model in given.model]
+    page = "\n".join(
+        [
+            _HEAD.format(command=" ".join(["bench/variants.py", *sys.argv[1:]])),
+            *map(section, reports),
+        ]
+    )
     print(page)
     if given.write:
         given.write.write_text(page)
