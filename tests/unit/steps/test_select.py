@@ -268,3 +268,20 @@ def test_a_validation_that_is_gone_is_named(race: Race, tmp_path: Path) -> None:
     (artifact.path / "evaluation.json").unlink()
     with pytest.raises(TerminalError, match=r"lite: the validation left no evaluation\.json"):
         race.select(tmp_path / "out")
+
+
+def test_dynamic_range_that_slows_a_network_down_loses_its_latency_gate_by_itself(
+    race: Race, tmp_path: Path
+) -> None:
+    """The figures are those of bench/variants.py for a network of MobileNetV2's size."""
+    race.enter(judged.evaluation("original"), 10.917, required=True)
+    race.enter(judged.evaluation("lite"), 7.600, "tflite")
+    race.enter(judged.evaluation("lite_dynamic"), 17.394, "tflite")
+    race.enter(judged.evaluation("lite_int8"), 3.313, "tflite")
+    race.gates["latency"] = {"largest_ratio": 1.0}
+    details, _ = race.select(tmp_path / "out")
+    assert details["winner"] == "lite_int8"
+    rows = {row["variant"]: row for row in details["rows"]}
+    assert rows["lite"]["verdict"] == "passed"
+    assert rows["lite_dynamic"]["verdict"] == "rejected"
+    assert rows["lite_dynamic"]["reason"] == "p50 beside the original's 1.59 times is above 1 times"
