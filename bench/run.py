@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-BENCHMARKS = ("parse", "build", "sync", "health")
+BENCHMARKS = ("parse", "build", "sync", "health", "variants")
 
 
 def main() -> int:

@@ -35,8 +35,13 @@ MODELS = ("digits", "diabetes", "mobilenet")
 _JUDGED = ("lite", "lite_dynamic", "lite_int8")
 _HEAD = """# What each option costs and gives
 
-Written by `.venv/bin/python {command}`. Latency, throughput
-(batches) and memory are those of one thread; the variants of a model take turns on the same core.
+Written by `.venv/bin/python bench/variants.py --write docs/variants.md`. Latency, throughput
+(batches) and memory are those of one thread; the variants of a model take turns on the same core,
+so compare within a table. `mobilenet` is a network of MobileNetV2's size with random weights and
+labels: read its agreement with the original, not its accuracy, and expect ranges that no trained
+model has. Its spec rejects what is slower than the original (`gates.latency.largest_ratio: 1.0`).
+In the same run int8 TFLite must be {size} times smaller and {speed} times faster than float32
+TFLite, and dynamic range must lose that gate by itself.
 """
 _COLUMNS = (
     "option", "metric", "agreement", "size KB", "compressed KB", "p50 ms", "p99 ms",
@@ -161,7 +166,7 @@ def main() -> int:
     reports = [measure(model, given.option, given.workspace) for model in given.model]
     page = "\n".join(
         [
-            _HEAD.format(command=" ".join(["bench/variants.py", *sys.argv[1:]])),
+            _HEAD.format(size=SMALLEST_INT8_SIZE_RATIO, speed=SMALLEST_INT8_SPEED_RATIO),
             *map(section, reports),
         ]
     )

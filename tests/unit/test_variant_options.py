@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -53,3 +54,13 @@ def test_every_choice_of_every_conversion_is_measured(options: Any) -> None:
             }
     assert wanted
     assert wanted <= measured, sorted(wanted - measured)
+
+
+def test_the_page_has_a_row_for_every_option(options: Any) -> None:
+    page = (ROOT / "docs/variants.md").read_text("utf-8")
+    sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    assert sections
+    for section in sections:
+        rows = set(re.findall(r"^\| (\w+) \|", section, re.MULTILINE)) - {"option"}
+        trained = set() if section.startswith("mobilenet") else set(options.TRAINED)
+        assert rows == {"original", *options.CONVERSIONS, *trained}, section.splitlines()[0]
