@@ -76,8 +76,9 @@ def spec_of(model: str, options: Collection[str], bucket: Path) -> dict[str, Any
 def measure(model: str, options: Collection[str], kept: Path | None) -> Report:
     """Build the model with the options; what the report says of each."""
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name:
-        file = Path(name, f"{model}.yaml")
-        spec = spec_of(model, options, Path(name, "bucket"))
+        file, bucket = Path(name, f"{model}.yaml"), Path(name, "bucket")
+        bucket.mkdir()
+        spec = spec_of(model, options, bucket)
         file.write_text(yaml.safe_dump(spec, sort_keys=False))
         shutil.copy(ROOT / "dags/models/_defaults.yaml", name)
         workspace = kept or Path(name, "workspace")
@@ -93,11 +94,11 @@ def measure(model: str, options: Collection[str], kept: Path | None) -> Report:
             text=True,
             check=False,
         )
-        # A build whose publishing fails, because there is no bucket, has its report all the same.
-        reports = sorted(workspace.rglob(REPORT_JSON), key=lambda found: found.stat().st_mtime)
-        if not reports:
-            sys.exit(f"{model} left no report:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
-        return Report.model_validate_json(reports[-1].read_text())
+        if done.returncode:
+            sys.exit(f"{model} was not built:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
+        selected = json.loads(done.stdout)["outcomes"]["select"]["result"]["details"]
+        page = Path(selected["report"])
+        return Report.model_validate_json(page.with_name(REPORT_JSON).read_text())
 
 
 def row(variant: ReportedVariant, metric: str) -> list[str]:

@@ -75,9 +75,12 @@ def build_request(
     config = dict(planned.config)
     values = {**(parameters or {}), "spec_digest": spec_digest(spec)}
     if planned.step == "check":
-        values["spec"] = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    if spec.imported and planned.step == "check":
-        _dropped_or_own(spec, spec_file, values.get(INCOMING))
+        # Whom to alert, and how, is nobody's business but Airflow's.
+        values["spec"] = spec.model_dump(
+            mode="json", by_alias=True, exclude_unset=True, exclude={"alerts"}
+        )
+        if spec.imported:
+            _dropped_or_own(spec, spec_file, values.get(INCOMING))
     if spec.imported and planned.step == "import":
         place = _dropped_or_own(spec, spec_file, values.get(INCOMING))
         # The key is to follow the content, not the place, so the place is no option.

@@ -39,6 +39,7 @@ class Published:
         prefer_tflite_model: Whether servers shall load TFLite; None if only the address is known.
         server: The model server that serves it.
         server_version: Version of TensorFlow Serving that the spec names; "" if it is not known.
+        reads: How the server gets at the bucket; None: as its version can.
         allow_operations: What a stranger's graph may hold.
     """
 
@@ -48,6 +49,7 @@ class Published:
     prefer_tflite_model: bool | None = None
     server: str = "tensorflow_serving"
     server_version: str = ""
+    reads: str | None = None
     allow_operations: tuple[str, ...] = ()
 
     def open(self) -> Store:
@@ -78,6 +80,7 @@ def find_published(given: str) -> Published:
             spec.serve.prefer_tflite_model,
             spec.serve.server,
             spec.serve.server_version,
+            spec.serve.reads,
             spec.incoming.allow_operations if spec.incoming else (),
         )
     base_uri, model = split_address(given)

@@ -96,7 +96,7 @@ def serve_config(  # noqa: PLR0913, PLR0917 - each is an option of the command l
             labels=_labels(published) if channels else {},
             batching=batching,
             monitoring=monitoring,
-            sync=sync,
+            sync=sync or published.reads == "sync",
             prefer_tflite_model=prefer_tflite,
             tf_trt=tf_trt,
         )

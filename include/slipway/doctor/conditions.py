@@ -8,7 +8,7 @@ from slipway.errors import TerminalError
 from slipway.modelling.gpu import TENSORFLOW_PACKAGES, TENSORRT_PACKAGES
 from slipway.modelling.tensorrt_releases import release_of
 from slipway.serving.engine import Engine
-from slipway.serving.serve_config.table import TF_TRT_RANGES
+from slipway.serving.serve_config.table import tf_trt_range
 
 if TYPE_CHECKING:
     from slipway.doctor.facts import Case
@@ -31,12 +31,7 @@ def tensorrt(case: Case) -> tuple[int, int] | None:
 
 def loads_tf_trt(case: Case) -> bool:
     """Whether an image of the server's release loads engines of TF-TRT."""
-    return any(
-        one.image_suffix is not None
-        and one.first <= case.server
-        and (one.last is None or case.server <= one.last)
-        for one in TF_TRT_RANGES
-    )
+    return case.of_tensorflow and tf_trt_range(case.server).image_suffix is not None
 
 
 def has_no_precision_flags(case: Case) -> bool:

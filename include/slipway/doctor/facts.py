@@ -8,10 +8,9 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from slipway.modelling.gpu import TENSORRT_PACKAGES, Gpu, find_gpu
+from slipway.modelling.gpu import TENSORRT_PACKAGES, Gpu, find_gpu, first_installed
 from slipway.registry import STEPS
 from slipway.serving.serve_config.table import Release, parse_release
 from slipway.spec.execution import SUBPROCESS
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from slipway.spec.model import ModelSpec
     from slipway.spec.variants import VariantBase
 
+_SERVING_IMAGE = "tensorflow/serving"
 _RELEASE = re.compile(r"([0-9]+)\.([0-9]+)")
 
 
@@ -95,15 +95,20 @@ class Case:
 
     @property
     def server(self) -> Release:
-        """Release of TensorFlow Serving; (0, 0) if the server is another."""
-        said = self.spec.serve.server_version
-        return parse_release(said) if said else (0, 0)
+        """Release of TensorFlow Serving; of meaning only where `of_tensorflow`."""
+        return parse_release(self.spec.serve.server_version) if self.of_tensorflow else (0, 0)
+
+    @property
+    def of_tensorflow(self) -> bool:
+        """Whether TensorFlow Serving serves it."""
+        return self.spec.serve.server == "tensorflow_serving"
 
     @property
     def image_tag(self) -> str:
         """Tag of TensorFlow Serving's own image on the cluster; "" if it is another image."""
         kubernetes = self.spec.serve.kubernetes
-        return kubernetes.serving_tag if kubernetes else ""
+        own = kubernetes is not None and _SERVING_IMAGE in kubernetes.image
+        return kubernetes.serving_tag if kubernetes and own else ""
 
     @property
     def missing_packages(self) -> list[str]:
@@ -144,7 +149,7 @@ def gather(spec: ModelSpec, definition: Path | None, folders: Sequence[str] = ()
     wanted = {name for entry in STEPS.values() for name in entry.packages} | {*TENSORRT_PACKAGES}
     return Facts(
         spec=spec,
-        installed={name: found for name in wanted if (found := _installed(name))},
+        installed={name: found for name in wanted if (found := first_installed((name,)))},
         gpu=find_gpu()[0],
         imports=_imports(definition) if definition else frozenset(),
         folders=tuple(folders),
@@ -154,13 +159,6 @@ def gather(spec: ModelSpec, definition: Path | None, folders: Sequence[str] = ()
 def is_padded(folder: str) -> bool:
     """Whether a version's folder begins with a zero."""
     return folder.isdigit() and folder.startswith("0")
-
-
-def _installed(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def _imports(definition: Path) -> frozenset[str]:

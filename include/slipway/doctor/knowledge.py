@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _TENSORFLOW = "https://github.com/tensorflow/tensorflow"
 _TFMOT = "https://github.com/tensorflow/model-optimization"
 _TRITON = "https://github.com/triton-inference-server/server/blob/main/docs/user_guide/"
-_TENSORRT = "https://docs.nvidia.com/deeplearning/tensorrt/"
+_TENSORRT = "https://docs.nvidia.com/deeplearning/tensorrt/11.1.0/"
+_ENGINES = f"{_TENSORRT}inference-library/engine-compatibility.html"
 
 # The last TensorFlow whose Python interpreter of TFLite links the delegate of selected operations.
 _NEWEST_WITH_FLEX = (2, 19)
@@ -108,7 +109,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "tf-trt-newer-server",
         "engines of TF-TRT with TensorFlow Serving 2.18 and later",
-        lambda case: case.backend == "tf_trt" and not loads_tf_trt(case),
+        lambda case: case.backend == "tf_trt" and case.of_tensorflow and not loads_tf_trt(case),
         "TensorFlow Serving {server} cannot load engines of TF-TRT: it is built without TensorRT",
         "serve with 2.17.1-gpu (serve.version), or use backend onnx and Triton",
         TF_TRT_RANGES[-1].sources,
@@ -144,7 +145,7 @@ ENTRIES: tuple[Entry, ...] = (
         lambda case: case.technique == "tensorrt" and case.here and case.facts.gpu is None,
         "an engine is built on a GPU of the kind that serves it, and there is none here",
         "let execution.run send {variant} to a runtime on a node with a GPU",
-        (_TENSORRT,),
+        ("docs/tensorrt.md",),
     ),
     Entry(
         "tensorrt-missing",
@@ -153,7 +154,7 @@ ENTRIES: tuple[Entry, ...] = (
         "the package tensorrt is not installed",
         f"install {TENSORRT_PACKAGES[0]}, or let execution.run send {{variant}} to an image that "
         "has it",
-        (_TENSORRT,),
+        ("docs/tensorrt.md",),
     ),
     Entry(
         "tensorrt-precision-flag",
@@ -166,7 +167,7 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         "TensorRT {tensorrt} has no builder flag for float16",
         "make {variant} `from` an onnx variant with precision float16, and leave precision out",
-        (_TENSORRT,),
+        ("docs/tensorrt.md",),
     ),
     Entry(
         "engine-other-hardware",
@@ -174,7 +175,7 @@ ENTRIES: tuple[Entry, ...] = (
         lambda case: case.technique == "tensorrt" and case.here and other_hardware(case),
         "it would be built on {gpu}, but the servers have compute capability {compute_capability}",
         "build it on a node with the servers' GPUs, or set serve.compute_capability right",
-        (f"{_TENSORRT}latest/inference-library/advanced.html",),
+        (_ENGINES,),
     ),
     Entry(
         "engine-unknown-hardware",
@@ -189,7 +190,7 @@ ENTRIES: tuple[Entry, ...] = (
         "an engine runs on one compute capability, and serve.compute_capability is not set, so "
         "that every rollout of it would be refused",
         "set serve.compute_capability to what the servers have, or name serve.fallback",
-        (f"{_TENSORRT}latest/inference-library/advanced.html",),
+        (_ENGINES,),
     ),
     Entry(
         "selected-ops-without-delegate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import httpx
 
@@ -102,8 +102,8 @@ class LocalServer(ABC):
         """Tells it to end; a server that gains nothing by being asked is killed."""
         process.kill()
 
-    def answers(self, url: str, ready: Callable[[httpx.Response], Any] = bool) -> None:
-        """Waits for a successful answer that is as it should be.
+    def answers(self, url: str, ready: Callable[[httpx.Response], bool] = lambda _: True) -> None:
+        """Waits for a successful answer that is as it should be: any, unless `ready` says more.
 
         Raises:
             TransientError: It did not come within 30 seconds, or the process ended.

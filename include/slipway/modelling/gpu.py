@@ -62,12 +62,12 @@ def find_gpu() -> tuple[Gpu | None, str]:
 
 def tensorrt_version() -> str | None:
     """Version of the installed package of TensorRT; None if there is none."""
-    return _first_installed(TENSORRT_PACKAGES)
+    return first_installed(TENSORRT_PACKAGES)
 
 
 def tensorflow_version() -> str | None:
     """Version of the installed TensorFlow; None if there is none."""
-    return _first_installed(TENSORFLOW_PACKAGES)
+    return first_installed(TENSORFLOW_PACKAGES)
 
 
 def hardware_facts() -> dict[str, str | None]:
@@ -82,7 +82,8 @@ def hardware_facts() -> dict[str, str | None]:
     }
 
 
-def _first_installed(packages: tuple[str, ...]) -> str | None:
+def first_installed(packages: tuple[str, ...]) -> str | None:
+    """Version of the first of these distributions that is installed; None if none is."""
     for name in packages:
         with suppress(PackageNotFoundError):
             return version(name)

@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from slipway.errors import TerminalError
+from slipway.serving.serve_config.table import parse_release
 from slipway.spec.base import SpecModel
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -85,10 +87,6 @@ Image = Annotated[
     ),
 ]
 """A container image with a tag or a digest."""
-
-_SERVING_IMAGE = re.compile(
-    r"(.*/)?tensorflow/serving:(?P<tag>[2-9]\.[0-9]+(\.[0-9]+)?(-[a-z0-9.-]+)?)(@.*)?"
-)
 
 
 def require_pinned(field: str, image: str) -> None:
@@ -206,9 +204,13 @@ class KubernetesSpec(SpecModel):
 
     @property
     def serving_tag(self) -> str:
-        """Tag of TensorFlow Serving's own image; "" if it is another image, or has none."""
-        found = _SERVING_IMAGE.fullmatch(self.image)
-        return found["tag"] if found else ""
+        """The image's tag, if it is a version of TensorFlow Serving; otherwise ""."""
+        tag = self.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+        try:
+            parse_release(tag)
+        except TerminalError:
+            return ""
+        return tag
 
     @model_validator(mode="after")
     def _fits_together(self) -> KubernetesSpec:

@@ -134,6 +134,9 @@ class ModelSpec(SpecModel):
         if self.publish.base_uri.startswith("file://"):
             msg = "publish.base_uri: pods cannot read a folder of this machine; publish to s3:// "
             raise ValueError(msg + "or gs://")
+        if self.serve.reads == "direct" and not self.publish.base_uri.startswith("gs://"):
+            msg = "serve.reads: pods read s3:// through `slipway sync`; write sync, or nothing"
+            raise ValueError(msg)
         if self.model.endswith("_"):
             msg = f"model: {self.model!r} names a Service, which may not end with _"
             raise ValueError(msg)

@@ -14,6 +14,7 @@ from slipway.storage import open_store
 
 if TYPE_CHECKING:
     from slipway.steps.base import StepContext
+    from slipway.storage import Store
 
 
 def run(context: StepContext) -> StepOutput:
@@ -32,12 +33,11 @@ def run(context: StepContext) -> StepOutput:
     if context.request.definition is not None:
         check_definition(Path(context.request.definition), metrics)
     context.say(f"lists, writes, reads and deletes in {spec.base_uri}")
-    check_bucket(spec.base_uri)
-    found = _findings(context, spec.base_uri)
+    found = _findings(context, check_bucket(spec.base_uri))
     return StepOutput(details={"base_uri": spec.base_uri, "findings": found})
 
 
-def _findings(context: StepContext, base_uri: str) -> list[str]:
+def _findings(context: StepContext, store: Store) -> list[str]:
     """What the doctor warns of.
 
     Raises:
@@ -47,7 +47,7 @@ def _findings(context: StepContext, base_uri: str) -> list[str]:
     if given is None:
         return []
     definition = context.request.definition
-    folders = open_store(base_uri).list_folders(context.request.model)
+    folders = store.list_folders(context.request.model)
     facts = gather(
         ModelSpec.model_validate(given), Path(definition) if definition else None, folders
     )
@@ -59,11 +59,13 @@ def _findings(context: StepContext, base_uri: str) -> list[str]:
     return warnings
 
 
-def check_bucket(base_uri: str) -> None:
-    """List, write, read and delete in a bucket.
+def check_bucket(base_uri: str) -> Store:
+    """List, write, read and delete in a bucket; the open store.
 
     Raises:
         TerminalError: Wrong credentials, no right or no bucket.
         TransientError: The endpoint does not answer.
     """
-    open_store(base_uri).check_access()
+    store = open_store(base_uri)
+    store.check_access()
+    return store

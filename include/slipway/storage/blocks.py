@@ -6,6 +6,8 @@ import io
 from mmap import mmap
 from typing import TYPE_CHECKING
 
+from slipway.errors import TerminalError
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -32,6 +34,22 @@ class Block(io.RawIOBase):
         taken, self._memory = self._memory[: self._used], memoryview(b"")
         return taken
 
+    def seekable(self) -> bool:
+        """To its begin, for a client that has to begin anew."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go back to the begin.
+
+        Raises:
+            io.UnsupportedOperation: It is another place.
+        """
+        if (offset, whence) != (0, io.SEEK_SET):
+            msg = "a block is written from its begin on"
+            raise io.UnsupportedOperation(msg)
+        self._used = 0
+        return 0
+
     def writable(self) -> bool:
         """It is."""
         return True
@@ -40,14 +58,17 @@ class Block(io.RawIOBase):
         """Append bytes.
 
         Raises:
-            OSError: They do not fit: more came than was asked for.
+            TerminalError: They do not fit: more came than was asked for.
         """
         begin = self._used
         with memoryview(data).cast("B") as given:
             end = begin + len(given)
             if end > len(self._memory):
-                msg = f"{end} bytes came for a block of {len(self._memory)}"
-                raise OSError(msg)
+                raise TerminalError(
+                    f"At least {end} bytes came where {len(self._memory)} were asked for.",
+                    hint="Whatever answers does not know Range, or the object is stored "
+                    "compressed (Content-Encoding): leave out the proxy, or publish it anew.",
+                )
             self._memory[begin:end] = given
         self._used = end
         return end - begin

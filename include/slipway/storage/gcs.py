@@ -45,6 +45,7 @@ _LONGEST_PART = 63  # between dots
 _SMALL_BYTES = 1 << 20
 # Of larger files so much is held in memory at a time; a multiple of 256 KiB.
 _CHUNK_BYTES = 16 << 20
+# Of a reader, in each of its lanes: all that it holds at a time.
 _BLOCK_BYTES = 1 << 20
 # Without it Google lets caches answer for an hour if the bucket is public.
 _CACHE_CONTROL = "no-store"

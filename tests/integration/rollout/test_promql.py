@@ -17,6 +17,7 @@ from slipway.rollout.checks import checks
 from slipway.rollout.prometheus import PrometheusClient
 from slipway.rollout.subject import Subject
 from slipway.spec.health import HealthPolicy
+from support.asking import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,16 +87,6 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Counted, 
             yield counted, client
     finally:
         counted.stop()
-
-
-def eventually(client: PrometheusClient, query: str, expected: float) -> None:
-    deadline, found = time.monotonic() + 15, None
-    while time.monotonic() < deadline:
-        found = client.query(query)
-        if found == pytest.approx(expected):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{query} gives {found}, not {expected}")
 
 
 def test_a_series_born_at_200_counts_200(target: tuple[Counted, PrometheusClient]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from slipway.serving.channels import move_channel
 from slipway.serving.publish import publish
 from slipway.serving.triton import model_config
 from slipway.storage import open_store
+from support.asking import eventually
 from support.kubernetes_specs import served_model
 from support.triton import Triton, triton
 
@@ -260,13 +260,3 @@ def test_the_health_gate_counts_requests_failures_and_latency(place: Place, tmp_
         latency = client.query(str(wanted["latency_p99_ms"]))
         assert latency is not None
         assert 0 < latency < 30_000
-
-
-def eventually(client: PrometheusClient, query: str, expected: float) -> None:
-    deadline, found = time.monotonic() + 20, None
-    while time.monotonic() < deadline:
-        found = client.query(query)
-        if found == pytest.approx(expected):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{query} gives {found}, not {expected}")

@@ -108,10 +108,15 @@ def test_what_the_server_uses_is_not_deleted(store: Store, tmp_path: Path):
             assert store.requests - before == 1
 
 
-def test_a_folder_with_versions_of_another_model_is_refused(store: Store, tmp_path: Path):
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_folder_with_versions_of_another_model_is_refused(
+    store: Store, tmp_path: Path, is_damaged: bool
+):
     publish_seed(store, tmp_path, 1)
     with following(store, tmp_path / "served") as made:
         made.poll()
+    if is_damaged:
+        (tmp_path / "served/1/saved_model.pb").write_bytes(b"rot")
     disk = LocalVersions(tmp_path / "served")
     try:
         with pytest.raises(TerminalError, match="holds versions of digits, not of letters"):

@@ -131,6 +131,14 @@ def test_what_is_planted_is_found_by_name(entry: str) -> None:
             "triton-padded-versions",
             facts({"graph": {"onnx": {}}}, serve={"server": "triton"}, folders=("1", "20")),
         ),
+        (
+            "tf-trt-newer-server",  # Triton serves none of its kind, which select says
+            facts({"engine": {"tensorrt": {"backend": "tf_trt"}}}, serve={"server": "triton"}),
+        ),
+        (
+            "image-of-another-version",  # somebody's own image has numbers of its own
+            facts(serve={"version": "2.17.1", "kubernetes": CLUSTER | {"image": "own/server:3.1"}}),
+        ),
         ("keras-3-tfmot", facts({"small": {"prune": {}}}, imports=frozenset({"tf_keras"}))),
         ("tensorrt-precision-flag", facts(ENGINE, installed=TRT_11, gpu=GPU)),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,10 +12,8 @@ from slipway.errors import TerminalError
 from slipway.kubernetes import manifests, names
 from slipway.kubernetes.spec import kubernetes_of
 from slipway.rollout.config_file import Serving, read_serving
+from slipway.spec.model import ModelSpec
 from support.kubernetes_specs import any_served_model, served_model
-
-if TYPE_CHECKING:
-    from slipway.spec.model import ModelSpec
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
@@ -171,6 +169,20 @@ def test_a_server_reads_gcs_itself_by_a_mounted_key_or_by_its_identity(strategy:
         manifests.render(served_model(strategy, base_uri="gs://models")), "ConfigMap"
     )
     assert 'base_path: "gs://models/digits"' in config["data"]["models.config"]
+
+
+def test_a_server_gets_the_folder_where_the_spec_says_so():
+    spec = served_model("canary", base_uri="gs://models")
+    serve = spec.serve.model_copy(update={"reads": "sync"})
+    pod = pod_of(spec.model_copy(update={"serve": serve}))
+    assert [each["name"] for each in pod["initContainers"]] == ["sync"]
+
+
+def test_pods_that_should_read_s3_themselves_are_refused_with_the_spec():
+    given = served_model("canary").rendered()
+    given["serve"]["reads"] = "direct"
+    with pytest.raises(ValueError, match="pods read s3:// through `slipway sync`"):
+        ModelSpec.model_validate(given)
 
 
 def test_an_old_server_that_reads_s3_still_gets_the_folder():

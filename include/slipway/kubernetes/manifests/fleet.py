@@ -12,7 +12,7 @@ from slipway.kubernetes.spec import kubernetes_of
 from slipway.rollout import kserve
 from slipway.rollout.config_file import Serving
 from slipway.serving.serve_config.plan import Options, Plan, plan
-from slipway.serving.serve_config.table import DEFAULT_VERSION, parse_release
+from slipway.serving.serve_config.table import DEFAULT_VERSION
 
 if TYPE_CHECKING:
     from slipway.spec.kubernetes import KubernetesSpec
@@ -122,20 +122,10 @@ def server_plan(spec: ModelSpec) -> Plan:
         )
     triton = spec.serve.server == "triton"
     options = Options(
-        server_version=DEFAULT_VERSION if triton else _server_version(kubernetes.image),
+        server_version=spec.serve.server_version or DEFAULT_VERSION,
         credentials="platform",
         batching=kubernetes.batching,
-        sync=triton or spec.publish.base_uri.startswith("s3://"),
+        sync=triton or spec.serve.reads == "sync" or spec.publish.base_uri.startswith("s3://"),
         prefer_tflite_model=spec.serve.prefer_tflite_model,
     )
     return plan(spec.model, spec.publish.base_uri, options)
-
-
-def _server_version(image: str) -> str:
-    """As the tag says; an image of another name, or by digest alone, counts as the default."""
-    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-    try:
-        parse_release(tag)
-    except TerminalError:
-        return DEFAULT_VERSION
-    return tag

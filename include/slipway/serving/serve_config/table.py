@@ -289,15 +289,21 @@ def tf_trt_tag(version: str) -> str:
     Raises:
         TerminalError: No image of that version does.
     """
-    release = parse_release(version)
-    for one in TF_TRT_RANGES:
-        if one.first <= release and (one.last is None or release <= one.last):
-            if one.image_suffix is not None:
-                return f"{version.removesuffix(one.image_suffix)}{one.image_suffix}"
-            raise TerminalError(
-                f"TensorFlow Serving {version} {one.means.replace('`', '')}.",
-                hint="Serve with 2.17.1-gpu, or build the engine with backend onnx and serve it "
-                "with Triton.",
-                subject="server_version",
-            )
-    raise AssertionError(release)  # the ranges cover every release that parse_release lets through
+    one = tf_trt_range(parse_release(version))
+    if one.image_suffix is not None:
+        return f"{version.removesuffix(one.image_suffix)}{one.image_suffix}"
+    raise TerminalError(
+        f"TensorFlow Serving {version} {one.means.replace('`', '')}.",
+        hint="Serve with 2.17.1-gpu, or build the engine with backend onnx and serve it with "
+        "Triton.",
+        subject="server_version",
+    )
+
+
+def tf_trt_range(release: Release) -> TfTrtRange:
+    """What a release that `parse_release` gave makes of engines of TF-TRT."""
+    return next(
+        one
+        for one in TF_TRT_RANGES
+        if one.first <= release and (one.last is None or release <= one.last)
+    )

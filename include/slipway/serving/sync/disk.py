@@ -36,6 +36,7 @@ class LocalVersions:
 
     Attributes:
         ready: The manifests of the versions that are in place, by number.
+        damaged: Those of versions whose files are not as listed; `discard_damaged` removes them.
 
     Raises:
         TerminalError: Another process keeps this folder, or it cannot be written to.
@@ -44,6 +45,7 @@ class LocalVersions:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ready: dict[int, Manifest] = {}
+        self.damaged: dict[int, Manifest] = {}
         self._copies: set[int] = set()
         self._own = folder / _OWN
         self._lock = self._take_lock()
@@ -107,6 +109,12 @@ class LocalVersions:
         self.ready.pop(version, None)
         self._set_aside(version)
 
+    def discard_damaged(self) -> None:
+        """Takes away what nobody must load; for whoever knows that the folder is his."""
+        for version in self.damaged:
+            self.remove(version)
+        self.damaged.clear()
+
     def drop_staging(self, wanted: Collection[int] = ()) -> None:
         """Removes what is staged of all versions but these."""
         for child in self._own.iterdir():
@@ -167,8 +175,8 @@ class LocalVersions:
             elif damaged is None:
                 self.ready[version] = manifest
             else:
-                _log.warning("%s is damaged (%s); it is taken away", child, damaged)
-                self.remove(version)
+                _log.warning("%s is damaged: %s", child, damaged)
+                self.damaged[version] = manifest
 
 
 def _sync(path: Path) -> None:

@@ -101,6 +101,7 @@ class Follower:
         self._metrics = metrics
         self._stop = stop
         _refuse_others(model, disk)
+        disk.discard_damaged()
         self._known: _Known | None = None
         self._troubles = Troubles(policy.interval)
         self._prune_later = False
@@ -317,7 +318,8 @@ class Follower:
 
 
 def _refuse_others(model: str, disk: LocalVersions) -> None:
-    others = sorted({found.model for found in disk.ready.values()} - {model})
+    there = (*disk.ready.values(), *disk.damaged.values())
+    others = sorted({found.model for found in there} - {model})
     if others:
         raise TerminalError(
             f"{disk.folder} holds versions of {', '.join(others)}, not of {model}.",

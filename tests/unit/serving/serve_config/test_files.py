@@ -193,6 +193,15 @@ def test_the_command_writes_the_files_and_says_them_in_json(tmp_path: Path):
     assert refused.exit_code == 1
 
 
+def test_what_the_spec_says_of_the_server_is_taken_from_it(tmp_path: Path):
+    old = "serve: {version: 2.6.2}\n"
+    for extra, way in ((old, "direct"), (old.replace("}", ", reads: sync}"), "sync"), ("", "sync")):
+        command = ["serve-config", str(write_spec(tmp_path, extra=extra)), "--json"]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["way"] == way
+
+
 # By release: the flag for TFLite (tensorflow/serving commits d16ceaf and 8589d81), and the image
 # for engines of TF-TRT (tensorflow/serving#4018, tensorflow#87911).
 @pytest.mark.parametrize(
