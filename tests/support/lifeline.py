@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _MARK = "SLIPWAY_TEST_PROCESS"
+# A process that gives itself a title, as Airflow's do, would write over its environment and mark.
+_KEEP_ENVIRONMENT = "SPT_NOENV"
 _SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _SESSION = 3  # of the fields of proc(5)'s stat that follow the name
@@ -26,6 +28,7 @@ def leave_nothing_behind() -> None:
     mark = f"{os.getpid()}.{time.time_ns()}"
     environment = {name: value for name, value in os.environ.items() if name != _MARK}
     os.environ[_MARK] = mark
+    os.environ[_KEEP_ENVIRONMENT] = "1"
     subprocess.Popen(
         [sys.executable, __file__, str(os.getpid()), mark],
         stdin=subprocess.DEVNULL,

@@ -11,16 +11,21 @@ from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parents[2]
 _TEST_PROCESS = """
-import sys, time
+import subprocess, sys, time
 from pathlib import Path
 from slipway.local.prometheus import Prometheus
 from support.fake_gcs import fake_gcs
 from support.lifeline import leave_nothing_behind
 from support.seaweed import seaweed
 
+TITLED = "import time, setproctitle; setproctitle.setproctitle('t' * 4000); time.sleep(600)"
+
 leave_nothing_behind()
+titled = subprocess.Popen([sys.executable, "-c", TITLED], start_new_session=True)
+while b"ttt" not in Path(f"/proc/{titled.pid}/cmdline").read_bytes():
+    time.sleep(0.01)
 with seaweed() as s3, fake_gcs() as gcs, Prometheus(Path(sys.argv[1]), targets=[]) as prometheus:
-    print(*(server.process.pid for server in (s3, gcs, prometheus)), flush=True)
+    print(*(server.process.pid for server in (s3, gcs, prometheus)), titled.pid, flush=True)
     time.sleep(600)
 """
 
@@ -42,7 +47,7 @@ def test_no_server_outlives_tests_that_are_killed(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     servers = [int(pid) for pid in process.stdout.readline().split()]
-    assert len(servers) == 3
+    assert len(servers) == 4
     assert all(_lives(pid) for pid in servers)
     process.kill()
     assert process.wait(60) == -signal.SIGKILL

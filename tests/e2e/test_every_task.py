@@ -1,0 +1,228 @@
+"""Every task is killed, marked as failed and cleared, while it works and after: once is once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from slipway.contracts import ArtifactRef
+from slipway.serving.catalog import list_versions
+from slipway.serving.channels import read_channel
+from slipway.serving.layout import Layout
+from slipway.serving.publish import publish
+from support.airflow_lives import Lives, wait_for
+from support.house import Traffic
+from support.specs import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.house import House
+
+pytestmark = [pytest.mark.operations, pytest.mark.timeout(2400)]
+
+MODEL = "harassed"
+BUILD, ROLLOUT = f"{MODEL}__build", f"{MODEL}__rollout"
+BUILD_TASKS = (
+    "check",
+    "original.import",
+    "original.validate",
+    "lite.tflite",
+    "lite.validate",
+    "benchmark",
+    "select",
+    "approve",
+    "publish",
+)
+ROLLOUT_TASKS = ("preflight", "deploy", "probe", "health", "promote")
+
+
+@pytest.fixture(scope="module")
+def harassed(house: House) -> House:
+    """A house with a model whose steps work one at a time, and nothing beside them."""
+    spec = yaml.safe_load((PROJECT / "dags" / "models" / "breast_cancer.yaml").read_text("utf-8"))
+    spec |= {
+        "model": MODEL,
+        "variants": {"lite": spec["variants"]["lite"]},
+        "publish": {"approval": True},
+        "execution": {"parallel_steps": 1, "retry_delay_seconds": 1},
+    }
+    (house.specs / f"{MODEL}.yaml").write_text(yaml.safe_dump(spec), "utf-8")
+    house.api.wait_for_dag(BUILD)
+    # A rollout of the build's own would be killed with it; it gets a test of its own.
+    house.api.wait_for_dag(ROLLOUT)
+    house.api.call("PATCH", f"/dags/{ROLLOUT}", json={"is_paused": True})
+    return house
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Shows how far a long test is."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n  {text}")
+            sys.stdout.flush()
+
+    return show
+
+
+@pytest.fixture(scope="module")
+def built(harassed: House) -> Lives:
+    """A build of which nothing has run yet, but which has begun."""
+    return Lives(harassed, BUILD, harassed.api.trigger(BUILD))
+
+
+def approve(house: House, run_id: str) -> None:
+    path = f"/dags/{BUILD}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+    house.api.call("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
+
+
+def versions(house: House) -> list[int]:
+    return [each.version for each in list_versions(house.store, MODEL) if each.state == "published"]
+
+
+def channel(house: House, name: str) -> int | None:
+    found = read_channel(house.store, MODEL, name)
+    return None if found is None else found.version
+
+
+def finish(lives: Lives, task: str) -> str:
+    if task == "approve":
+        approve(lives.house, lives.run_id)
+    return lives.ended(task)
+
+
+def test_a_build_whose_every_task_is_killed_marked_and_cleared_at_work_publishes_once(
+    built: Lives, say: Callable[[str], None]
+) -> None:
+    assert set(built.house.states(BUILD, built.run_id)) == set(BUILD_TASKS)
+    for task in BUILD_TASKS:
+        say(f"{task}: killed, marked as failed, cleared")
+        if built.state(task) == "success":  # its turn came while another waited to be tried again
+            built.clear(task)
+        built.at_work(task)
+        built.kill(task)
+        built.at_work(task)
+        built.mark_failed(task)
+        built.clear(task)
+        built.at_work(task)
+        built.clear(task)
+        built.at_work(task)
+        assert finish(built, task) == "success", task
+    assert built.over() == "success"
+    assert versions(built.house) == [1]
+
+
+@pytest.fixture(scope="module")
+def published(built: Lives) -> Lives:
+    """A build that is over, whatever was done to it before."""
+    if built.house.api.run(BUILD, built.run_id)["state"] != "success":
+        built.at_work("approve")
+        assert finish(built, "approve") == "success"
+        assert built.over() == "success"
+    return built
+
+
+def test_a_build_whose_every_task_is_marked_and_cleared_afterwards_stays_as_it_is(
+    published: Lives, say: Callable[[str], None]
+) -> None:
+    built = published
+    before = built.house.api.result(BUILD, built.run_id, "publish")["details"]
+    for task in BUILD_TASKS:
+        say(f"{task}: marked as failed, cleared")
+        built.mark_failed(task)
+        built.clear(task, downstream=False)
+        built.at_work(task)
+        assert finish(built, task) == "success", task
+        assert built.over() == "success", task
+    after = built.house.api.result(BUILD, built.run_id, "publish")["details"]
+    assert (after["version"], after["digest"]) == (before["version"], before["digest"])
+    assert after["already_published"]
+    assert versions(built.house) == [1]
+
+
+@pytest.fixture(scope="module")
+def rollout(published: Lives, tmp_path_factory: pytest.TempPathFactory) -> Lives:
+    """A rollout of version 2, which has begun, while version 1 is stable."""
+    house = published.house
+    house.api.call("PATCH", f"/dags/{ROLLOUT}", json={"is_paused": False})
+    assert house.roll_out(MODEL, {"version": 1})[1] == "success"
+    newer = _newer(published, tmp_path_factory.mktemp("newer"))
+    return Lives(house, ROLLOUT, house.api.trigger(ROLLOUT, {"version": newer}))
+
+
+def _newer(built: Lives, folder: Path) -> int:
+    """The same model as another version: with a file more than the one before."""
+    house = built.house
+    selected = house.api.result(BUILD, built.run_id, "select")["details"]
+    artifact = ArtifactRef.model_validate(selected["winner_artifact"])
+    copy = folder / "model"
+    _copy(artifact.servable, copy)
+    golden = house.store.get(Layout(MODEL).golden(1))
+    assert golden is not None
+    return publish(
+        house.store, MODEL, copy, variant="newer", metrics={}, golden=golden.data
+    ).version
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+    (target / "assets.extra").mkdir(exist_ok=True)
+    (target / "assets.extra" / "note.txt").write_text("newer", "utf-8")
+
+
+def test_a_rollout_whose_every_task_is_killed_marked_and_cleared_at_work_promotes_once(
+    rollout: Lives, say: Callable[[str], None]
+) -> None:
+    house = rollout.house
+    golden = house.store.get(Layout(MODEL).golden(1))
+    assert golden is not None
+    url = f"{house.stack.model_server_url}/v1/models/{MODEL}/labels/stable:predict"
+    traffic = Traffic(url, json.loads(golden.data)["requests"][0]["body"])
+    traffic.start()
+    try:
+        for task in ROLLOUT_TASKS:
+            say(f"{task}: killed, marked as failed and so withdrawn, cleared")
+            rollout.at_work(task)
+            rollout.kill(task)
+            rollout.at_work(task)
+            rollout.mark_failed(task)
+            # Whatever was touched is taken back by the run itself.
+            assert rollout.over() == "failed"
+            assert rollout.state("rollback") == ("skipped" if task == "preflight" else "success")
+            assert channel(house, "canary") is None
+            # What promote had begun when it was marked may have been done.
+            assert channel(house, "stable") == 1 or task == "promote"
+            rollout.clear("preflight" if task == "preflight" else "deploy")
+            rollout.at_work(task)
+            rollout.clear(task)
+            rollout.at_work(task)
+        assert rollout.over() == "success"
+    finally:
+        traffic.stop()
+    assert (channel(house, "stable"), channel(house, "canary")) == (2, None)
+    assert versions(house) == [2, 1]
+    assert traffic.asked > 1000
+    assert traffic.failed == []
+
+
+def test_a_rollout_whose_every_task_is_marked_and_cleared_afterwards_stays_as_it_is(
+    rollout: Lives, say: Callable[[str], None]
+) -> None:
+    house = rollout.house
+    assert rollout.over() == "success"
+    for task in (*ROLLOUT_TASKS, "gc"):
+        say(f"{task}: marked as failed, cleared")
+        rollout.mark_failed(task)
+        rollout.clear(task, downstream=False)
+        wait_for(lambda task=task: rollout.state(task) == "success", f"the end of {task}")
+        assert rollout.over() == "success", task
+        assert (channel(house, "stable"), channel(house, "canary")) == (2, None), task
+    assert versions(house) == [2, 1]
