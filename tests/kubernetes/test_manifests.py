@@ -10,6 +10,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import FailToCreateError, create_from_dict
 
 from slipway.kubernetes import manifests
+from support.kubernetes_prometheus import prometheus_objects
 from support.kubernetes_specs import served_model
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def check(cluster: Cluster, found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("strategy", ["in_place", "canary"])
 def test_the_api_server_takes_every_object(cluster: Cluster, strategy: str, base_uri: str) -> None:
     for found in rendered(cluster.namespace("rendered"), strategy, base_uri):
+        check(cluster, found)
+
+
+def test_the_api_server_takes_the_prometheus_of_the_walk(cluster: Cluster) -> None:
+    for found in prometheus_objects(cluster.namespace("rendered")):
         check(cluster, found)
 
 

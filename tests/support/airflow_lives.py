@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -11,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from support.house import House
 
-_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed"})
 _WAITS = frozenset({"deferred", "awaiting_input"})
 _SECONDS = 180.0
 # Airflow tells a task at its next heartbeat, every 5 s, and gives it 5 s to end.
@@ -31,16 +31,20 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = _SECONDS
 
 
 def step_processes(house: House) -> list[int]:
-    """Process ids of the steps that a stack's Airflow runs."""
-    found = []
+    """Process ids of the steps that a stack's Airflow runs, with what they have started."""
+    return [pid for pid, _ in _steps(house)]
+
+
+def _steps(house: House) -> Iterator[tuple[int, Path]]:
+    """Process id and request of each."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with suppress(OSError):
-                command = (folder / "cmdline").read_bytes()
+                command = (folder / "cmdline").read_bytes().split(b"\0")
                 environment = (folder / "environ").read_bytes()
                 if b"slipway.run" in command and str(house.stack.workspace).encode() in environment:
-                    found.append(int(folder.name))
-    return found
+                    request = command[command.index(b"--request") + 1].decode()
+                    yield int(folder.name), Path(request)
 
 
 def kill_component(house: House, name: str) -> None:
@@ -73,43 +77,66 @@ class Lives:
         path = self._path(task)
         return int(self.house.api.call("GET", path)["try_number"])
 
-    def at_work(self, task: str) -> None:
-        """Wait until it works: its process runs a step, or it waits for what is outside."""
+    def at_work(self, task: str) -> int | None:
+        """Wait until it works; the process of its step, None if it waits for what is outside.
 
-        def working() -> bool:
+        One that was too quick to be seen is cleared, to work again.
+        """
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            step = self._step(task)
+            if step is not None:
+                return step
             state = self.state(task)
-            assert state not in {"failed", "upstream_failed"}, f"{task} is {state}"
-            return state in _WAITS or (state == "running" and bool(step_processes(self.house)))
+            if state in _WAITS:
+                return None
+            assert state not in {"failed", "upstream_failed", "skipped"}, f"{task} is {state}"
+            if state == "success":
+                self.clear(task)
+        raise AssertionError(f"{task} was not at work within {_SECONDS:g} s")
 
-        wait_for(working, f"{task} at work")
-
-    def ended(self, task: str) -> str:
-        """Wait for its end; its state."""
-        wait_for(lambda: self.state(task) in _ENDED, f"the end of {task}")
-        return str(self.state(task))
+    def _step(self, task: str) -> int | None:
+        """The process of a task's step, which leads its group."""
+        group, _, name = task.rpartition(".")
+        for pid, request in _steps(self.house):
+            with suppress(OSError, ValueError):
+                asked = json.loads(request.read_text("utf-8"))
+                own = (asked["variant"] or "", asked["step"]) == (group, name)
+                if own and os.getpgid(pid) == pid:
+                    return pid
+        return None
 
     def kill(self, task: str) -> None:
         """Kill what works on it, and see its step die too and Airflow begin it again."""
-        tried = self.tries(task)
-        if self.state(task) in _WAITS:
+        step = self.at_work(task)
+        if step is None:
             kill_component(self.house, "airflow-triggerer")
             self.house.stack.up()
             return
-        [step] = step_processes(self.house)[:1]
+        tried = self.tries(task)
         os.kill(_parent(step), signal.SIGKILL)
-        wait_for(lambda: not Path(f"/proc/{step}").exists(), f"the end of {task}'s step")
+        wait_for(lambda: not _lives(step), f"the end of {task}'s step", _ORPHAN_SECONDS)
         wait_for(lambda: self.tries(task) > tried, f"another try of {task}")
 
-    def mark_failed(self, task: str) -> None:
-        """Mark it as failed, as a person does; nothing of it goes on."""
-        mine = step_processes(self.house) if self.state(task) == "running" else []
-        self.house.api.call("PATCH", self._path(task), json={"new_state": "failed"})
-
-        def over() -> bool:
-            return not any(Path(f"/proc/{pid}").exists() for pid in mine)
-
-        wait_for(over, f"the end of {task}'s step", _ORPHAN_SECONDS)
+    def mark_failed_at_work(self, task: str) -> None:
+        """Mark it as failed while it works, as a person does; its process ends."""
+        step = self.at_work(task)
+        self.mark_failed(task)
+        if step is not None:
+            wait_for(lambda: not _lives(step), f"the end of {task}'s step", _ORPHAN_SECONDS)
         assert self.state(task) == "failed"
+
+    def mark_failed(self, task: str) -> None:
+        """Mark it as failed, as a person does."""
+        self.house.api.call("PATCH", self._path(task), json={"new_state": "failed"})
+        assert self.state(task) == "failed"
+
+    def clear_at_work(self, task: str) -> None:
+        """Clear it while it works, as a person does; its process ends and another follows."""
+        step = self.at_work(task)
+        self.clear(task)
+        if step is not None:
+            wait_for(lambda: not _lives(step), f"the end of {task}'s step", _ORPHAN_SECONDS)
 
     def clear(self, task: str, *, downstream: bool = True) -> None:
         """Clear it, as a person does."""
@@ -123,6 +150,10 @@ class Lives:
 
     def _path(self, task: str) -> str:
         return f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task}"
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def _parent(pid: int) -> int:
