@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import statistics
 import sys
 import time
@@ -18,6 +16,7 @@ import yaml
 from slipway.events.book import read_events
 from slipway.events.decide import run_id_of
 from slipway.storage import open_store
+from support.airflow_lives import kill_component
 from support.arrivals import drop_model, notification
 from support.house import BUILD_SECONDS
 from support.specs import PROJECT, SMALLEST
@@ -77,12 +76,6 @@ def drop(house: House, model: str, name: str, content: str) -> str:
 
 def events_of(house: House, model: str) -> list[Event]:
     return list(read_events(house.store, model).events.values())
-
-
-def kill(house: House, component: str) -> None:
-    found = house.stack.table.find(component)
-    assert found is not None
-    os.killpg(found.pid, signal.SIGKILL)
 
 
 def test_a_drop_becomes_a_running_task_within_seconds(
@@ -179,11 +172,11 @@ def test_every_version_is_handled_once_whatever_is_killed_meanwhile(house: House
 
     house.sqs.send(url, messages[:400])
     wait_for(lambda: house.sqs.left(url) < 350)
-    kill(house, "airflow-triggerer")
+    kill_component(house, "airflow-triggerer")
     house.sqs.send(url, messages[400:700])
     house.stack.up()
     wait_for(lambda: house.sqs.left(url) < 500 and house.api.runs(f"{MODELS[0]}__build"))
-    kill(house, "airflow-scheduler")
+    kill_component(house, "airflow-scheduler")
     house.sqs.send(url, messages[700:])
     house.stack.up()
     wait_for(lambda: house.sqs.left(url) < 250)

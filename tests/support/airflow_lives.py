@@ -48,10 +48,11 @@ def _steps(house: House) -> Iterator[tuple[int, Path]]:
 
 
 def kill_component(house: House, name: str) -> None:
-    """Kill one of Airflow's components with all that it started."""
+    """Kill one of Airflow's components with all that it started; it is gone afterwards."""
     found = house.stack.table.find(name)
     assert found is not None
     os.killpg(found.pid, signal.SIGKILL)
+    wait_for(lambda: not found.lingers, f"the end of {name}")
 
 
 @dataclass(frozen=True)

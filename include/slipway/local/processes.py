@@ -195,7 +195,7 @@ class ProcessTable:
 
     def _wait(self, process: Running, service: Service) -> None:
         deadline = time.monotonic() + service.ready_within_seconds
-        while not service.ready():
+        while not (service.ready() and process.alive):
             if not process.alive or time.monotonic() > deadline:
                 self._give_up(process)
             time.sleep(0.1)

@@ -176,7 +176,7 @@ class PublishApprovalOperator(DigestApprovalOperator):
     def _lines(self, context: Context, settled: dict[str, Any]) -> list[str]:
         details = self._selected(context)
         metrics = [
-            f"| {name} | {value:.4g} |"
+            f"| {name} | {_figure(name, value)} |"
             for name, value in list((details.get("metrics") or {}).items())[:_SHOWN_METRICS]
         ]
         report = report_page(self.spec.model, details)
@@ -188,3 +188,7 @@ class PublishApprovalOperator(DigestApprovalOperator):
             f"[Report on all variants]({report})" if report else "",
             "What you approve is this digest. Reject, and nothing is published.",
         ]
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name.endswith("_bytes") else f"{value:.4g}"
