@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,15 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[House]:
+    with pytest.MonkeyPatch.context() as patched:
+        # Left alone, Airflow takes five minutes to be sure that a task died with its scheduler.
+        patched.setenv("AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT", "60")
+        with _house(tmp_path_factory, dags) as found:
+            yield found
+
+
+@contextmanager
+def _house(tmp_path_factory: pytest.TempPathFactory, dags: Path) -> Iterator[House]:
     with fake_gcs() as gcs, sqs_server(tmp_path_factory.mktemp("sqs")) as sqs:
         gcs.create_bucket("slipway-models")
         stack = Stack(

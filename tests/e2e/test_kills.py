@@ -13,7 +13,7 @@ from support.airflow_lives import kill_component, step_processes, wait_for
 if TYPE_CHECKING:
     from support.house import House
 
-# Airflow takes five minutes to be sure that a task is dead, and then waits before the next try.
+# Airflow takes a minute to be sure that a task is dead, and then waits before the next try.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 BUILD = "breast_cancer__build"

@@ -135,9 +135,7 @@ def first(operated: House, ui: AirflowUi) -> str:
     assert versions(house) == []
     ui.open(page_of(BUILD, run_id, "publish"))
     ui.ask_to_clear()
-    ui.press("Downstream")
     ui.shows("Affected Tasks: 1")
-    ui.picture("clear")
     ui.press("Confirm")
     ui.closed()
     wait_for(lambda: house.states(BUILD, run_id)["publish"] != "failed", "publish cleared")
@@ -175,8 +173,13 @@ def test_a_variant_that_fails_says_why_and_stops_nothing(
     assert operated.states(BUILD, first)["engine.tensorrt"] == "failed"
     why = failure(operated, BUILD, first, "engine.tensorrt")
     ui.open(page_of(BUILD, first, "engine.tensorrt"))
+    ui.read_failure()
     ui.shows(why["message"])
     ui.picture("variant-failed")
+    ui.open(page_of(BUILD, first, "engine.tensorrt", "/asset_events"))
+    ui.ask_to_clear()
+    ui.shows("Affected Tasks: 6")
+    ui.picture("clear")
 
 
 @pytest.fixture
@@ -204,6 +207,7 @@ def test_a_gate_that_cannot_tell_withdraws_the_canary_and_says_what_to_do(
     assert why["details"]["decision"]["verdict"] == "inconclusive"
     assert stable(operated, UNPROVEN) is None
     ui.open(page_of(unproven, run_id, "health"))
+    ui.read_failure()
     ui.shows("the canary is inconclusive")
     ui.picture("inconclusive")
 

@@ -54,6 +54,13 @@ class AirflowUi:
         self._page.keyboard.press("Shift+C")
         expect(self._page.get_by_role("dialog")).to_be_visible()
 
+    def read_failure(self) -> None:
+        """Show the whole message of a failed task's log, without its traceback."""
+        message = self._page.get_by_text("TerminalError").first
+        expect(message).to_be_visible()
+        self._page.keyboard.press("w")
+        message.click()
+
     def closed(self) -> None:
         """Wait until no dialog is open."""
         expect(self._page.get_by_role("dialog")).to_have_count(0)
