@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -143,3 +144,28 @@ def test_a_bucket_without_notifications_is_polled(s3: S3ServerWithGuests) -> Non
     assert again.watcher.step() == []
     assert started(again.events)
     assert read_set_aside(store, "bucket-drops").set_aside == ()
+
+
+def test_two_hundred_models_on_an_idle_queue_cost_180_requests_an_hour(
+    s3: S3ServerWithGuests, sqs: SqsServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = sqs.create_queue("idle")
+    source = SqsSource("sqs-idle", sqs.client, url)
+    listeners = [listener(f"idle_{number:03d}") for number in range(200)]
+    opened = []
+
+    def open_bucket(uri: str, connection: str) -> Store:
+        opened.append((uri, connection))
+        return open_store(uri, s3.credentials)
+
+    watcher = Watcher(listeners, source, open_bucket)
+    sqs.send(url, ["a message that is none"])
+    watcher.step()  # reads every ledger once
+    before, began = source.requests, time.monotonic()
+    assert watcher.step() == []
+    seconds, requests = time.monotonic() - began, source.requests - before
+    with capsys.disabled():
+        sys.stdout.write(f"\n200 models on an idle queue: {requests} request in {seconds:.1f} s\n")
+    assert requests == 1
+    assert 3600 / seconds == pytest.approx(180, rel=0.05)
+    assert opened == [("s3://models", "aws")]
