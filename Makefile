@@ -45,10 +45,10 @@ test-crash: install ## Processes killed at every step of their work, under the e
 test-e2e: install ## The whole way through a real Airflow
 	@$(PYTHON) -m pytest -m "e2e" tests/e2e
 
-screenshots: install ## Take the pictures in docs/img again, of a real Airflow
+screenshots: install ## Take the pictures in docs/img again, of a real Airflow in a real browser
 	@SLIPWAY_SCREENSHOTS=docs/img $(PYTHON) -m pytest -m "operations" tests/e2e/test_operator.py
 
-test-operations: install ## Events that start runs, and an operator's day, in a real Airflow; shows its progress
+test-operations: install ## Events, an operator's day, every task killed and cleared, in a real Airflow; shows its progress
 	@$(PYTHON) -m pytest -v -m "operations" tests/e2e
 
 test-kubernetes: install ## Rollouts on a real Kubernetes: one of its own, or the one of $$KUBECONFIG; shows its progress
