@@ -51,9 +51,10 @@ screenshots: install ## Take the pictures in docs/img again, of a real Airflow i
 test-operations: install ## Events, an operator's day, every task killed and cleared, in a real Airflow; shows its progress
 	@$(PYTHON) -m pytest -v -m "operations" tests/e2e
 
-test-kubernetes: install ## Rollouts on a real Kubernetes: one of its own, or the one of $$KUBECONFIG; shows its progress
+test-kubernetes: TESTS ?= tests/kubernetes
+test-kubernetes: install ## Rollouts on a real Kubernetes: one of its own, or the one of $$KUBECONFIG; TESTS="..." chooses files; shows its progress
 	@[ -n "$$KUBECONFIG" ] || .ci/system-packages $(CLUSTER_PACKAGES)
-	@$(PYTHON) -m pytest -v -m "kubernetes" tests/kubernetes
+	@$(PYTHON) -m pytest -v -m "kubernetes" $(TESTS)
 
 test-environments: install ## What runs in other releases of TensorFlow only; makes an environment of 2 GB
 	@$(PYTHON) -m pytest -v -m "environments" tests/environments

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from slipway.contracts import ArtifactRef
-from slipway.errors import TerminalError
 from slipway.serving.catalog import list_versions
 from slipway.serving.channels import read_channel
 from slipway.serving.layout import Layout
@@ -40,6 +39,7 @@ BUILD_TASKS = (
     "approve",
     "publish",
 )
+ENDED = {"success", "failed", "skipped", "upstream_failed"}
 ROLLOUT_TASKS = ("preflight", "deploy", "probe", "health", "promote")
 
 
@@ -81,8 +81,7 @@ def built(harassed: House) -> Lives:
 
 def approve(house: House, run_id: str) -> None:
     path = f"/dags/{BUILD}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
-    with suppress(TerminalError):  # it has an answer already
-        house.api.call("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
+    house.api.call("PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}})
 
 
 def versions(house: House) -> list[int]:
@@ -95,18 +94,13 @@ def channel(house: House, name: str) -> int | None:
 
 
 def finish(lives: Lives, task: str) -> str:
-    """The state in which a task ends; what it asks is approved.
-
-    Answered before Airflow has taken note of the end of the process that asked, it asks again.
-    """
-
-    def over() -> bool:
-        state = lives.state(task)
-        if state == "awaiting_input":
-            approve(lives.house, lives.run_id)
-        return state in {"success", "failed", "skipped", "upstream_failed"}
-
-    wait_for(over, f"the end of {task}")
+    """The state in which a task ends; what it asks is approved."""
+    if task == "approve":
+        lives.at_work(task)
+        # Before Airflow has taken note that the process which asked is over, an answer confuses it.
+        time.sleep(3)
+        approve(lives.house, lives.run_id)
+    wait_for(lambda: lives.state(task) in ENDED, f"the end of {task}")
     return str(lives.state(task))
 
 
@@ -130,7 +124,6 @@ def test_a_build_whose_every_task_is_killed_marked_and_cleared_at_work_publishes
 def published(built: Lives) -> Lives:
     """A build that is over, whatever was done to it before."""
     if built.house.api.run(BUILD, built.run_id)["state"] != "success":
-        built.at_work("approve")
         assert finish(built, "approve") == "success"
         assert built.over() == "success"
     return built
@@ -145,8 +138,6 @@ def test_a_build_whose_every_task_is_marked_and_cleared_afterwards_stays_as_it_i
         say(f"{task}: marked as failed, cleared")
         built.mark_failed(task)
         built.clear(task, downstream=False)
-        if task == "approve":
-            built.at_work(task)
         assert finish(built, task) == "success", task
         assert built.over() == "success", task
     after = built.house.api.result(BUILD, built.run_id, "publish")["details"]
@@ -186,16 +177,21 @@ def test_a_rollout_whose_every_task_is_killed_marked_and_cleared_at_work_promote
             rollout.mark_failed_at_work(task)
             # Whatever was touched is taken back by the run itself.
             assert rollout.over() == "failed"
+            assert channel(house, "canary") is None
+            if task == "promote" and channel(house, "stable") == 2:
+                # It had moved the channel before it could be told, and rollback says so.
+                assert rollout.state("rollback") == "failed"
+                continue
+            assert channel(house, "stable") == 1
             # Without a settled version there is nothing to withdraw.
             ends = {"success", "skipped"} if task == "preflight" else {"success"}
             assert rollout.state("rollback") in ends
-            assert channel(house, "canary") is None
-            # What promote had begun when it was marked may have been done.
-            assert channel(house, "stable") == 1 or task == "promote"
             rollout.clear("preflight" if task == "preflight" else "deploy")
             rollout.clear_at_work(task)
             rollout.at_work(task)
-        assert rollout.over() == "success"
+        if rollout.over() == "failed":
+            rollout.clear("promote")
+            assert rollout.over() == "success"
     finally:
         traffic.stop()
     assert (channel(house, "stable"), channel(house, "canary")) == (2, None)

@@ -31,6 +31,7 @@ class AirflowUi:
     def __init__(self, page: Page, url: str) -> None:
         self._page = page
         self._url = url
+        self._wraps = False
 
     def open(self, path: str) -> None:
         """Open a page and wait until it has settled."""
@@ -58,7 +59,9 @@ class AirflowUi:
         """Show the whole message of a failed task's log, without its traceback."""
         message = self._page.get_by_text("TerminalError").first
         expect(message).to_be_visible()
-        self._page.keyboard.press("w")
+        if not self._wraps:  # Airflow remembers it
+            self._page.keyboard.press("w")
+            self._wraps = True
         message.click()
 
     def closed(self) -> None:
