@@ -27,7 +27,8 @@ def rollback(rollout: Rollout) -> dict[str, Any]:
     if rollout.holds(rollout.channel("stable")):
         raise TerminalError(
             f"{rollout.name} is stable, so there is no canary to withdraw",
-            hint="to replace it, roll out an earlier version with allow_older",
+            hint="its promotion was faster: go back with the rollback DAG, or roll out an earlier "
+            "version with allow_older; if it is to stay, clear promote with Downstream",
             subject=f"{rollout.model}/{rollout.version}",
         )
     withdrawn = release_canary(rollout)
