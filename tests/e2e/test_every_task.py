@@ -21,6 +21,7 @@ from support.specs import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support.house import House
 
@@ -30,7 +31,7 @@ MODEL = "harassed"
 BUILD, ROLLOUT = f"{MODEL}__build", f"{MODEL}__rollout"
 BUILD_TASKS = (
     "check",
-    "original.import",
+    "original.train_export",
     "original.validate",
     "lite.tflite",
     "lite.validate",
@@ -46,7 +47,7 @@ ROLLOUT_TASKS = ("preflight", "deploy", "probe", "health", "promote")
 @pytest.fixture(scope="module")
 def harassed(house: House) -> House:
     """A house with a model whose steps work one at a time, and nothing beside them."""
-    spec = yaml.safe_load((PROJECT / "dags" / "models" / "breast_cancer.yaml").read_text("utf-8"))
+    spec = yaml.safe_load((PROJECT / "dags" / "models" / "diabetes.yaml").read_text("utf-8"))
     spec |= {
         "model": MODEL,
         "variants": {"lite": spec["variants"]["lite"]},
@@ -88,6 +89,11 @@ def versions(house: House) -> list[int]:
     return [each.version for each in list_versions(house.store, MODEL) if each.state == "published"]
 
 
+def built_versions(house: House) -> list[int]:
+    """Those that a build published."""
+    return [v.version for v in list_versions(house.store, MODEL) if v.variant != "newer"]
+
+
 def channel(house: House, name: str) -> int | None:
     found = read_channel(house.store, MODEL, name)
     return None if found is None else found.version
@@ -117,7 +123,7 @@ def test_a_build_whose_every_task_is_killed_marked_and_cleared_at_work_publishes
         built.at_work(task)
         assert finish(built, task) == "success", task
     assert built.over() == "success"
-    assert versions(built.house) == [1]
+    assert built_versions(built.house) == [1]
 
 
 @pytest.fixture(scope="module")
@@ -143,26 +149,37 @@ def test_a_build_whose_every_task_is_marked_and_cleared_afterwards_stays_as_it_i
     after = built.house.api.result(BUILD, built.run_id, "publish")["details"]
     assert (after["version"], after["digest"]) == (before["version"], before["digest"])
     assert after["already_published"]
-    assert versions(built.house) == [1]
+    assert built_versions(built.house) == [1]
 
 
-@pytest.fixture(scope="module")
-def rollout(published: Lives, tmp_path_factory: pytest.TempPathFactory) -> Lives:
-    """A rollout of version 2, which has begun, while version 1 is stable."""
+def publish_another(published: Lives, folder: Path) -> int:
+    """The same model as another version."""
     house = published.house
-    house.api.call("PATCH", f"/dags/{ROLLOUT}", json={"is_paused": False})
-    assert house.roll_out(MODEL, {"version": 1})[1] == "success"
     selected = house.api.result(BUILD, published.run_id, "select")["details"]
     servable = ArtifactRef.model_validate(selected["winner_artifact"]).servable
     golden = house.store.get(Layout(MODEL).golden(1))
     assert golden is not None
-    copy = tmp_path_factory.mktemp("newer") / "copy"
-    newer = publish_newer(house.store, MODEL, servable, copy, golden.data)
+    return publish_newer(house.store, MODEL, servable, folder / "copy", golden.data)
+
+
+@pytest.fixture(scope="module")
+def newer(published: Lives, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """A version that is not stable, while version 1 is."""
+    house = published.house
+    house.api.call("PATCH", f"/dags/{ROLLOUT}", json={"is_paused": False})
+    assert house.roll_out(MODEL, {"version": 1, "allow_older": True})[1] == "success"
+    return publish_another(published, tmp_path_factory.mktemp("newer"))
+
+
+@pytest.fixture(scope="module")
+def rollout(published: Lives, newer: int) -> Lives:
+    """A rollout of that version, which has begun."""
+    house = published.house
     return Lives(house, ROLLOUT, house.api.trigger(ROLLOUT, {"version": newer}))
 
 
 def test_a_rollout_whose_every_task_is_killed_marked_and_cleared_at_work_promotes_once(
-    rollout: Lives, say: Callable[[str], None]
+    rollout: Lives, newer: int, say: Callable[[str], None]
 ) -> None:
     house = rollout.house
     golden = house.store.get(Layout(MODEL).golden(1))
@@ -178,7 +195,7 @@ def test_a_rollout_whose_every_task_is_killed_marked_and_cleared_at_work_promote
             # Whatever was touched is taken back by the run itself.
             assert rollout.over() == "failed"
             assert channel(house, "canary") is None
-            if task == "promote" and channel(house, "stable") == 2:
+            if task == "promote" and channel(house, "stable") == newer:
                 # It had moved the channel before it could be told, and rollback says so.
                 assert rollout.state("rollback") == "failed"
                 continue
@@ -192,24 +209,52 @@ def test_a_rollout_whose_every_task_is_killed_marked_and_cleared_at_work_promote
         if rollout.over() == "failed":
             rollout.clear("promote")
             assert rollout.over() == "success"
+        say("gc: killed, marked as failed, cleared")
+        rollout.clear("gc")
+        rollout.kill("gc")
+        rollout.mark_failed_at_work("gc")
+        assert rollout.over() == "failed"
+        assert channel(house, "stable") == newer
+        rollout.clear("gc")
+        rollout.clear_at_work("gc")
+        assert rollout.over() == "success"
     finally:
         traffic.stop()
-    assert (channel(house, "stable"), channel(house, "canary")) == (2, None)
-    assert versions(house) == [2, 1]
+    assert (channel(house, "stable"), channel(house, "canary")) == (newer, None)
     assert traffic.asked > 1000
     assert traffic.failed == []
 
 
 def test_a_rollout_whose_every_task_is_marked_and_cleared_afterwards_stays_as_it_is(
-    rollout: Lives, say: Callable[[str], None]
+    rollout: Lives, newer: int, say: Callable[[str], None]
 ) -> None:
     house = rollout.house
     assert rollout.over() == "success"
+    kept = sorted(versions(house))
     for task in (*ROLLOUT_TASKS, "gc"):
         say(f"{task}: marked as failed, cleared")
         rollout.mark_failed(task)
         rollout.clear(task, downstream=False)
         wait_for(lambda task=task: rollout.state(task) == "success", f"the end of {task}")
         assert rollout.over() == "success", task
-        assert (channel(house, "stable"), channel(house, "canary")) == (2, None), task
-    assert versions(house) == [2, 1]
+        assert (channel(house, "stable"), channel(house, "canary")) == (newer, None), task
+    assert sorted(versions(house)) == kept
+
+
+def test_a_rollback_that_is_killed_marked_and_cleared_at_work_withdraws_the_canary(
+    published: Lives, tmp_path: Path
+) -> None:
+    house = published.house
+    house.api.call("PATCH", f"/dags/{ROLLOUT}", json={"is_paused": False})
+    kept = channel(house, "stable")
+    newer = publish_another(published, tmp_path)
+    run = Lives(house, ROLLOUT, house.api.trigger(ROLLOUT, {"version": newer}))
+    run.mark_failed_at_work("probe")
+    run.kill("rollback")
+    run.mark_failed_at_work("rollback")
+    assert run.over() == "failed"
+    run.clear("rollback")
+    run.clear_at_work("rollback")
+    wait_for(lambda: run.state("rollback") == "success", "the end of rollback")
+    assert run.over() == "failed"
+    assert (channel(house, "stable"), channel(house, "canary")) == (kept, None)

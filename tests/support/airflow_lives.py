@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from support.house import House
 
 _WAITS = frozenset({"deferred", "awaiting_input"})
+_STEPS = {"train_export": "train"}  # where a task has another name than its step
 _SECONDS = 180.0
 # Airflow tells a task at its next heartbeat, every 5 s, and gives it 5 s to end.
 _ORPHAN_SECONDS = 30.0
@@ -99,6 +100,7 @@ class Lives:
     def _step(self, task: str) -> int | None:
         """The process of a task's step, which leads its group."""
         group, _, name = task.rpartition(".")
+        name = _STEPS.get(name, name)
         for pid, request in _steps(self.house):
             with suppress(OSError, ValueError):
                 asked = json.loads(request.read_text("utf-8"))
