@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slipway.events.source import Batch, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from slipway.storage import Store
 
@@ -75,9 +75,11 @@ class QueueSource(Source):
         if not some:
             self._clock.seconds += 20.0 if wait_seconds is None else wait_seconds
 
-        def done() -> None:
+        def done(kept: Collection[str]) -> None:
             for body in some:
-                self._queue.bodies.remove(body)
+                if body not in kept:
+                    self._queue.bodies.remove(body)
+            self._clock.seconds += 1.0 if kept else 0.0  # until they are visible again
 
         batch.done = done
         return batch

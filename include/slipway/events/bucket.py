@@ -9,6 +9,8 @@ from slipway.events.messages import ObjectCreated, path_problem, split_bucket
 from slipway.events.source import IDLE_WAIT_SECONDS, Batch, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from slipway.storage import Store
 
 
@@ -43,13 +45,15 @@ class BucketSource(Source):
         batch = Batch()
         # On a folder the listing may race with a write; a name that is no path is a person's own.
         found = {i.path: i.etag for i in self._store.list("") if path_problem(i.path) is None}
+        bodies = {}
         for path, etag in found.items():
             if self._known.get(path) != etag:
                 key = f"{self._prefix}/{path}" if self._prefix else path
-                batch.notices.append((ObjectCreated(self._bucket, key), f"{self._bucket}/{key}"))
+                bodies[path] = f"{self._bucket}/{key}"
+                batch.notices.append((ObjectCreated(self._bucket, key), bodies[path]))
 
-        def done() -> None:
-            self._known = found
+        def done(kept: Collection[str]) -> None:
+            self._known = {p: etag for p, etag in found.items() if bodies.get(p) not in kept}
             self._due = time.monotonic() + self._poll_seconds
 
         batch.done = done

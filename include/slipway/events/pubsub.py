@@ -31,9 +31,10 @@ class PubsubSource(Source):
         handles = []
         for received in self._pull(max(wait, 0.5)):
             message = received.message
-            batch.read(message.data.decode(errors="replace"), dict(message.attributes))
-            handles.append(received.ack_id)
-        batch.done = lambda: self._acknowledge(handles)
+            body = message.data.decode(errors="replace")
+            batch.read(body, dict(message.attributes))
+            handles.append((received.ack_id, body))
+        batch.done = lambda kept: self._acknowledge([h for h, body in handles if body not in kept])
         return batch
 
     def _pull(self, seconds: float) -> list[Any]:

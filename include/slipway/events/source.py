@@ -10,13 +10,13 @@ from slipway.events.book import SetAside
 from slipway.events.messages import MessageError, Notice, parse_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 IDLE_WAIT_SECONDS = 20.0
 """The longest that SQS lets a request wait for a message: 180 requests an hour when idle."""
 
 
-def _nothing() -> None:
+def _nothing(kept: Collection[str]) -> None:
     pass
 
 
@@ -27,12 +27,13 @@ class Batch:
     Attributes:
         notices: What messages say, each with its message.
         refused: What was set aside at once.
-        done: Takes the messages off the queue; called once all is written down.
+        done: Takes the messages off the queue; called once all is written down, with those of
+            them that stay, to come again: of a model whose bucket could not be had.
     """
 
     notices: list[tuple[Notice, str]] = field(default_factory=list)
     refused: list[SetAside] = field(default_factory=list)
-    done: Callable[[], None] = _nothing
+    done: Callable[[Collection[str]], None] = _nothing
 
     def read(self, body: str, attributes: dict[str, str] | None = None) -> None:
         """Adds a message: what it says, or why it is set aside."""

@@ -38,17 +38,18 @@ class SqsSource(Source):
         """See `Source`; a burst comes as one batch."""
         wait = IDLE_WAIT_SECONDS if wait_seconds is None else wait_seconds
         batch = Batch()
-        handles: list[str] = []
+        handles: list[tuple[str, str]] = []
         more, until = True, math.inf
         while more and len(handles) < _MOST and time.monotonic() < until:
             seconds = 0 if handles else min(round(wait), int(IDLE_WAIT_SECONDS))
             messages = self._receive(seconds)
             for message in messages:
-                batch.read(str(message.get("Body", "")))
-                handles.append(message["ReceiptHandle"])
+                body = str(message.get("Body", ""))
+                batch.read(body)
+                handles.append((message["ReceiptHandle"], body))
             more = len(messages) == _AT_ONCE
             until = min(until, time.monotonic() + _COLLECT_SECONDS)
-        batch.done = lambda: self._delete(handles)
+        batch.done = lambda kept: self._delete([h for h, body in handles if body not in kept])
         return batch
 
     def _receive(self, seconds: int) -> list[dict[str, Any]]:

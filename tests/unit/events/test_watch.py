@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slipway.errors import TerminalError
 from slipway.events import watch
 from slipway.events.book import change_events, now, read_events, read_set_aside
 from slipway.events.decide import replayed
 from slipway.events.drops import Listener
 from slipway.events.intake import follow, mark, take_in
-from slipway.events.ledger import OPEN, EventLedger
+from slipway.events.ledger import OPEN, EventLedger, ledger_path
 from slipway.events.watch import Watcher
 from support.arrivals import Clock, Queue, QueueSource, drop_model, notification
 from support.memory_store import Cells, MemoryStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slipway.events.ledger import Event
 
 
@@ -38,6 +41,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     runs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     left: int | None = None
+    shut: set[str] = field(default_factory=set)
     watcher: Watcher | None = None
 
     @property
@@ -53,6 +57,8 @@ class World:
         ]
 
     def open(self, uri: str, connection: str = "") -> MemoryStore:  # noqa: ARG002 - one owner
+        if uri in self.shut:
+            raise TerminalError(f"{uri} cannot be opened", hint="", subject=uri)
         return MemoryStore(self.buckets[uri], self._before)
 
     def _before(self) -> None:
@@ -73,12 +79,15 @@ class World:
         if self.watcher is None:
             source = QueueSource(self.queue, self.clock)
             self.watcher = Watcher(self.listeners, source, self.open, self.clock)
-        if self.watcher.step():
-            self.intake()
+        told = self.watcher.step()
+        if told:
+            self.intake(told)
 
-    def intake(self) -> None:
+    def intake(self, models: Sequence[str]) -> None:
         store = self.open("s3://models")
         for listener in self.listeners:
+            if listener.model not in models:
+                continue
             uri = str(listener.incoming)
             for start in take_in(listener, store, lambda uri=uri: self.open(uri)):
                 # As Airflow does: a second run of the same id is refused.
@@ -176,6 +185,34 @@ def test_what_is_nobodys_is_set_aside_with_its_reason_and_blocks_nothing() -> No
         "no model iris listens to this source",
     ]
     assert [event.state for event in world.events()] == ["started"]
+
+
+def test_a_model_whose_ledger_is_damaged_holds_up_no_other_and_loses_nothing() -> None:
+    world = World(("broken", "digits"))
+    store = world.open("s3://models")
+    store.put(ledger_path("broken"), b"{")
+    world.queue.send([*world.drop("broken", "first", "1"), *world.drop("digits", "first", "1")])
+    for _ in range(20):
+        world.step()
+    assert [event.state for event in world.events("digits")] == ["started"]
+    assert len(world.queue.bodies) == 3, "those of the broken model come again"
+    store.put(ledger_path("broken"), EventLedger().model_dump_json().encode())
+    world.clock.seconds += watch.SWEEP_SECONDS
+    world.settle()
+    assert [event.state for event in world.events("broken")] == ["started"]
+
+
+def test_a_bucket_that_cannot_be_opened_holds_up_no_other_and_loses_nothing() -> None:
+    world = World(("digits", "shut"))
+    world.queue.send([*world.drop("shut", "first", "1"), *world.drop("digits", "first", "1")])
+    world.shut = {"s3://drops/shut"}
+    for _ in range(20):
+        world.step()
+    assert [event.state for event in world.events("digits")] == ["started"]
+    world.shut = set()
+    world.clock.seconds += watch.SWEEP_SECONDS
+    world.settle()
+    assert [event.state for event in world.events("shut")] == ["started"]
 
 
 def test_a_failed_run_is_replayed_from_the_ledger() -> None:
