@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+
+from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,10 +49,34 @@ def newest_version(events: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Version and digest of the highest version that the events name; empty if they name none.
 
     One run may answer several events: those that came while the run before it was at work. An
-    older version among them must not be rolled out over a newer one.
+    older version among them must not be rolled out over a newer one, and one that anybody sent
+    through Airflow's API and that makes no sense must not stop the others.
+
+    Raises:
+        TerminalError: What they name are no versions.
     """
-    named = [event for event in events if "version" in event]
-    if not named:
-        return {}
-    newest = max(named, key=lambda event: int(event["version"]))
-    return {"version": int(newest["version"]), "digest": newest.get("digest")}
+    named, problems = list[_Named](), list[str]()
+    for event in events:
+        if "version" in event:
+            try:
+                named.append(_Named.model_validate(event))
+            except ValidationError as error:
+                problem = error.errors(include_url=False)[0]
+                field = ".".join(str(part) for part in problem["loc"])
+                problems.append(f"{field} {problem['input']!r:.100}: {problem['msg']}")
+    if problems and not named:
+        raise TerminalError(
+            f"the asset's event names no version: {problems[0]}",
+            hint="send {version: <a number>, digest: <its digest, or leave it out>}",
+            subject="version",
+        )
+    return max(named, key=lambda one: one.version).model_dump() if named else {}
+
+
+class _Named(BaseModel):
+    """What an event says of a version; it may say more."""
+
+    model_config = ConfigDict(strict=True)
+
+    version: PositiveInt
+    digest: str | None = None

@@ -114,6 +114,7 @@ def listener_of(spec: ModelSpec) -> Listener:
             "incoming_connection": incoming.connection,
             "marker": incoming.marker,
             "settle_seconds": incoming.settle_seconds,
+            "largest_bytes": incoming.largest_bytes,
         }
     publish = spec.publish
     return Listener(

@@ -6,6 +6,7 @@ task, which doubles the time that this takes.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Param
@@ -106,6 +107,8 @@ def is_wanted(spec: ModelSpec, variant: str | None, params: Mapping[str, Any]) -
 
 def _incoming_param(place: str) -> Param:
     schema = IncomingModel.model_json_schema()
+    # As the intake finds them: a folder of its own, directly below that place.
+    schema["properties"]["uri"]["pattern"] = f"^{re.escape(place.rstrip('/'))}/[^/]+/?$"
     return Param(
         None,
         type=["object", "null"],

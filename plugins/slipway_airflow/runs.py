@@ -9,7 +9,8 @@ from typing import Any
 
 from slipway.errors import TerminalError, TransientError
 
-_REFUSED = range(400, 500)
+# The run itself is wrong; whatever else Airflow answers may be otherwise the next time.
+_REFUSED = frozenset({400, 404, 422})
 
 
 def start_run(dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from slipway.cli.base import JsonOption, clear_errors, print_json
@@ -79,12 +80,17 @@ def _table(found: Sequence[Event]) -> Table:
         style = _STYLE.get(event.state, "")
         state = f"[{style}]{event.state}[/]" if style else event.state
         changed = f"{event.changed_at:%Y-%m-%d %H:%M:%S}"
-        row = (event.id, state, event.reason, event.run_id or "", str(event.seen), changed)
-        table.add_row(*row)
+        why = escape(_plain(event.reason))
+        table.add_row(event.id, state, why, event.run_id or "", str(event.seen), changed)
     return table
 
 
 def _say(one: SetAside) -> None:
     times = f" ({one.seen} times)" if one.seen > 1 else ""
     line = f"  {one.at:%Y-%m-%d %H:%M:%S} {one.reason}{times}: {one.body[:100]}"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(_plain(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """A stranger's text without what a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

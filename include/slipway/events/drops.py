@@ -36,6 +36,7 @@ class Listener(Contract):
         incoming_connection: Airflow connection of that bucket.
         marker: A file that says that a drop is complete; None: its own files say it.
         settle_seconds: How long a drop without a marker must not have changed.
+        largest_bytes: What is larger starts nothing; None: without limit.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Listener(Contract):
     incoming_connection: str | None = None
     marker: str | None = None
     settle_seconds: float = SETTLE_SECONDS
+    largest_bytes: int | None = None
 
     def drop_of(self, bucket: str, key: str) -> str | None:
         """The drop that an object belongs to; None if it is not this model's.

@@ -69,7 +69,7 @@ def take_in(listener: Listener, store: Store, drops: Callable[[], Store]) -> lis
     for _ in range(_ROUNDS):
         newest = newest_pending(ledger)
         if newest is not None and newest.digest is None and not _is_old(ledger, newest):
-            _read(store, model, newest, drops())
+            _read(store, listener, newest, drops())
         published = published_of(store, model)
 
         def change(ledger: EventLedger, published: Published = published) -> EventLedger:
@@ -203,11 +203,16 @@ def _is_old(ledger: EventLedger, event: Event) -> bool:
     return ledger.newest is not None and event.modified_at < ledger.newest
 
 
-def _read(store: Store, model: str, event: Event, drops: Store) -> None:
-    """Find what a drop holds, unless it is no longer what was found complete."""
+def _read(store: Store, listener: Listener, event: Event, drops: Store) -> None:
+    """Find what a drop holds, unless it is too large or no longer what was found complete."""
     files = []
     objects = drops.list(event.drop)
     look = look_at(objects, event.drop)
+    most = listener.largest_bytes
+    if most is not None and look.size_bytes > most:
+        reason = f"{look.size_bytes} bytes; incoming.largest_bytes is {most}"
+        _move(store, listener.model, event, "refused", reason)
+        return
     for info in objects:
         whole = hashlib.sha256()
         for block in drops.read_blocks(info.path):
@@ -224,6 +229,16 @@ def _read(store: Store, model: str, event: Event, drops: Store) -> None:
             reason = "written to again after it was complete"
             return ledger.put(current.moved("superseded", reason, now()))
         return ledger.put(current.model_copy(update={"digest": digest}))
+
+    change_events(store, listener.model, change)
+
+
+def _move(store: Store, model: str, event: Event, state: State, reason: str) -> None:
+    def change(ledger: EventLedger) -> EventLedger:
+        current = ledger.events.get(event.id)
+        if current is None or current.state != "pending":
+            return ledger
+        return ledger.put(current.moved(state, reason, now()))
 
     change_events(store, model, change)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from slipway.errors import SlipwayError, TerminalError
-from slipway.events.intake import follow, mark, replay, take_in, tell
+from slipway.events.book import SetAside, set_aside
+from slipway.events.intake import BY_HAND, follow, mark, replay, take_in, tell
 from slipway.events.messages import MessageError, ObjectCreated, parse_message
 from slipway_airflow.hooks.events import Places
 from slipway_airflow.runs import start_run
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from slipway.events.drops import Listener
     from slipway.storage import Store
+
+_BY_API = "from_rest_api"
 
 
 class IntakeOperator(BaseOperator):
@@ -48,16 +51,19 @@ class IntakeOperator(BaseOperator):
             SlipwayError: the first, after every model had its turn.
         """
         told: dict[str, list[str]] = {}
-        failure: SlipwayError | None = None
+        self._failures: list[SlipwayError] = []
         for model in self._wanted(context, told):
             try:
                 told.setdefault(model, []).extend(self._take_in(self.listeners[model]))
             except SlipwayError as error:
-                self.log.warning("%s: %s", model, error)
-                failure = failure or error
-        if failure is not None:
-            raise failure
+                self._failed(model, error)
+        if self._failures:
+            raise self._failures[0]
         return told
+
+    def _failed(self, what: str, error: SlipwayError) -> None:
+        self.log.warning("%s: %s", what, error)
+        self._failures.append(error)
 
     def _wanted(self, context: Context, told: dict[str, list[str]]) -> list[str]:
         """The models that the run's events or parameters name; all if they name none."""
@@ -67,26 +73,40 @@ class IntakeOperator(BaseOperator):
             self._replay(model, replay)
         named = [model] if model else []
         events = context["triggering_asset_events"]
-        for extra in [event.extra for asset in events for event in events[asset]]:
-            if extra.get("from_trigger"):
+        for extra in [event.extra or {} for asset in events for event in events[asset]]:
+            # Airflow marks what came through its API, where anybody may claim to be a trigger.
+            if extra.get("from_trigger") and not extra.get(_BY_API):
                 named += extra["payload"]["models"]
             else:
-                named += self._tell(extra, told)
+                named += self._tell({n: v for n, v in extra.items() if n != _BY_API}, told)
         # A model that has left since has no listener; its ledger keeps what was open.
         known = [name for name in dict.fromkeys(named) if name in self.listeners]
         return known if named else list(self.listeners)
 
     def _tell(self, extra: dict[str, Any], told: dict[str, list[str]]) -> list[str]:
         """Write down what somebody said through Airflow's API; whom it is for."""
+        body = json.dumps(extra)
         try:
-            return [self._told(extra)]
-        except (MessageError, ValueError) as error:
-            self.log.warning("refused: %s: %s", json.dumps(extra)[:500], error)
+            return [self._told(body)]
+        except MessageError as error:
+            self.log.warning("refused: %s: %s", body[:500], error)
             told.setdefault("refused", []).append(str(error))
-            return []
+            self._set_aside(SetAside.of(str(error), body))
+        except SlipwayError as error:
+            self._failed(body[:500], error)
+        return []
 
-    def _told(self, extra: dict[str, Any]) -> str:
-        notice = next(iter(parse_message(json.dumps(extra))), None)
+    def _set_aside(self, refused: SetAside) -> None:
+        """Keep it where `slipway events` shows it, in the first bucket that can be had."""
+        for listener in self.listeners.values():
+            try:
+                return set_aside(self._store(listener), BY_HAND, [refused])
+            except SlipwayError as error:
+                self.log.warning("%s: %s", listener.model, error)
+        return None
+
+    def _told(self, body: str) -> str:
+        notice = next(iter(parse_message(body)), None)
         if notice is None or isinstance(notice, ObjectCreated):
             raise MessageError("neither {model, incoming} nor {model, version}")
         listener = self.listeners.get(notice.model)

@@ -69,3 +69,20 @@ def test_what_cannot_be_replayed_is_refused_in_one_line(
     done = ask(store, "--replay", event)
     assert done.exit_code == 1
     assert told in done.stderr
+
+
+def test_what_a_stranger_wrote_moves_no_cursor_and_is_no_markup(store: Store) -> None:
+    hostile = "\x1b]0;title\x07\x1b[2J[/red]"
+    set_aside(store, "sqs-drops", [SetAside.of("refused", hostile, AT)])
+    change_events(
+        store,
+        "digits",
+        lambda ledger: ledger.put(
+            ledger.events["a@1"].model_copy(update={"reason": f"said {hostile}"})
+        ),
+    )
+    result = ask(store)
+    assert result.exit_code == 0, result.output
+    assert "\x1b]0" not in result.stdout
+    assert "\x1b[2J" not in result.stdout
+    assert result.stdout.count("[/red]") == 2

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.contracts import StepResult
+from slipway.errors import TerminalError
 from slipway_airflow.assets import event_of, model_asset, newest_version
 
 
@@ -38,3 +42,10 @@ def test_of_several_events_the_highest_version_is_rolled_out(versions: list[int]
     events = [{"version": version, "digest": f"d{version}"} for version in versions]
     highest = max(versions)
     assert newest_version(events) == {"version": highest, "digest": f"d{highest}"}
+
+
+@pytest.mark.parametrize("version", ["latest", None, 0, -1, True, [1]])
+def test_a_version_that_is_none_is_refused_by_name_and_costs_no_other_its_turn(version: Any):
+    with pytest.raises(TerminalError, match="names no version: version"):
+        newest_version([{"version": version}])
+    assert newest_version([{"version": version}, {"version": 2}])["version"] == 2
