@@ -64,6 +64,7 @@ def _make(folder: Path, names: list[str]) -> None:
     makers["clean_vocabulary"] = partial(_save_vocabulary, tf, vocabulary)
     makers["clean_old_vocabulary"] = partial(_save_old_vocabulary, tf, vocabulary)
     makers["lambda"] = _save_lambda
+    makers["clean_functions"] = partial(_save_functions, tf)
     for name in names or makers:
         makers[name](folder / name)
 
@@ -225,6 +226,15 @@ def _save_lambda(folder: Path) -> None:
         ]
     )
     model.save(folder)
+
+
+def _save_functions(tf: Any, folder: Path) -> None:
+    """A functional model of Keras 2 with functions of TensorFlow as layers."""
+    import tf_keras
+
+    x = tf_keras.Input([4], name="x")
+    y = tf.nn.relu(tf.concat([x * 2.0, tf.math.exp(x)], axis=-1))[:, 1:]
+    tf_keras.Model(x, tf.reshape(y, [-1, 7])).save(folder)
 
 
 if __name__ == "__main__":

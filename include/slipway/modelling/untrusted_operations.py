@@ -50,6 +50,7 @@ _READS = "reads files"
 _WRITES = "writes files"
 _PYTHON = "calls Python"
 _NETWORK = "reaches the network or other processes"
+_ENDS = "ends the process that runs it"
 _HIDES = "runs a program that is not part of the graph and cannot be read"
 
 _ALWAYS: dict[str, tuple[str, ...]] = {
@@ -99,6 +100,7 @@ _ALWAYS: dict[str, tuple[str, ...]] = {
         "WriteScalarSummary",
         "WriteSummary",
     ),
+    _ENDS: ("Abort",),
     _PYTHON: ("EagerPyFunc", "PyFunc", "PyFuncStateless", LAMBDA),
     _NETWORK: (
         "CollectiveAllToAllV2",

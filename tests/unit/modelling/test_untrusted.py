@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tf_keras.protobuf import saved_metadata_pb2  # noqa: TID253 - the real format
 from typer.testing import CliRunner
 
 from slipway.cli.main import app
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parents[2]
 IMPORTED = TESTS.parent / "include" / "models" / "breast_cancer" / "saved_model"
-CLEAN = ("clean", "clean_vocabulary", "clean_old_vocabulary")
+CLEAN = ("clean", "clean_functions", "clean_vocabulary", "clean_old_vocabulary")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,32 @@ def test_python_in_a_layer_of_keras_is_refused_by_the_layers_name(planted: Path)
     with pytest.raises(TerminalError, match=r"Lambda \(node 'doubled'\) holds Python code"):
         require_safe(planted / "lambda")
     require_safe(planted / "lambda", {LAMBDA})
+
+
+@pytest.mark.parametrize(
+    "function", ["io.write_file", "py_function", "load_library", "math.x.y", "compat.v1.io.gfile"]
+)
+def test_a_function_that_keras_would_call_when_it_loads_a_model_is_refused_by_name(
+    planted: Path, tmp_path: Path, function: str
+):
+    folder = tmp_path / "changed"
+    shutil.copytree(planted / "clean_functions", folder)
+    metadata = folder / "keras_metadata.pb"
+    content = saved_metadata_pb2.SavedMetadata.FromString(metadata.read_bytes())
+    for node in content.nodes:
+        node.metadata = node.metadata.replace('"math.exp"', json.dumps(function))
+    metadata.write_bytes(content.SerializeToString())
+    with pytest.raises(TerminalError, match=rf"Lambda .* Keras call tf\.{function}"):
+        require_safe(folder)
+    require_safe(folder, {LAMBDA})
+
+
+def test_an_operation_that_ends_the_server_is_refused(edited: Any):
+    def change(graph: Any) -> None:
+        graph.graph_def.node.add(name="end", op="Abort")
+
+    with pytest.raises(TerminalError, match=r"Abort \(node 'end'\) ends the process"):
+        require_safe(edited("clean", change))
 
 
 def test_an_operation_that_tensorflow_does_not_know_is_refused(edited: Any):
