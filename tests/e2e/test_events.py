@@ -103,7 +103,8 @@ def test_a_drop_that_a_call_of_the_api_names_starts_its_run(house: House) -> Non
     house.api.wait_for_dag("called__build")
     house.api.wait_for_dag(INTAKE)
     drop_model(drops(house, "called"), "first", "1")
-    [asset] = house.api.call("GET", "/assets?name_pattern=slipway_intake")["assets"]
+    found = house.api.call("GET", "/assets?name_pattern=slipway_intake")["assets"]
+    [asset] = [each for each in found if each["name"] == "slipway_intake"]
     extra = {"model": "called", "incoming": f"{place('called')}/first"}
     event = {"asset_id": asset["id"], "extra": extra}
     house.api.call("POST", "/assets/events", json=event)

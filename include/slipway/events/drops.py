@@ -21,7 +21,7 @@ SETTLE_SECONDS = 5.0
 _DROP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+@-]{0,99}")
 _SHARD = re.compile(r"variables/variables\.data-([0-9]{5})-of-([0-9]{5})")
 _INDEX = "variables/variables.index"
-_GRAPH = "saved_model.pb"
+GRAPH = "saved_model.pb"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -74,7 +74,7 @@ class Listener(Contract):
             raise NotADrop(f"{uri}: the path {problem}")
         if self.incoming is None:
             raise NotADrop(f"{self.model} has no place where models are dropped: spec incoming.uri")
-        found = self.drop_of(bucket, f"{path}/{_GRAPH}")
+        found = self.drop_of(bucket, f"{path}/{GRAPH}")
         if found is None or f"{self.incoming.rstrip('/')}/{found}" != uri.rstrip("/"):
             raise NotADrop(f"{uri} is not a folder directly below {self.incoming}")
         return found
@@ -139,8 +139,8 @@ def missing_of(files: dict[str, int], marker: str | None = None) -> str | None:
         files: Path -> size in bytes.
         marker: A file whose presence vouches for all but `saved_model.pb`.
     """
-    if not files.get(_GRAPH):
-        return f"{_GRAPH} is empty" if _GRAPH in files else f"{_GRAPH} is missing"
+    if not files.get(GRAPH):
+        return f"{GRAPH} is empty" if GRAPH in files else f"{GRAPH} is missing"
     if marker is not None:
         return None if marker in files else f"the marker {marker} is missing"
     if not files.get(_INDEX):

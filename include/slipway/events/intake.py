@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from slipway.content import FileEntry, digest_of
 from slipway.errors import TerminalError
 from slipway.events.arrivals import arrived, named, settled
+from slipway.events.assets import missing_asset
 from slipway.events.book import change_events, now, read_events
 from slipway.events.decide import Published, conf_of, decide, newest_pending, replayed
-from slipway.events.drops import NotADrop, look_at
+from slipway.events.drops import GRAPH, NotADrop, look_at
 from slipway.events.messages import MessageError, ModelDropped
 from slipway.serving.channels import read_channel
 from slipway.serving.layout import find_manifest
@@ -213,12 +214,19 @@ def _read(store: Store, listener: Listener, event: Event, drops: Store) -> None:
         reason = f"{look.size_bytes} bytes; incoming.largest_bytes is {most}"
         _move(store, listener.model, event, "refused", reason)
         return
+    graph = bytearray()
     for info in objects:
-        whole = hashlib.sha256()
+        path, whole = info.path.removeprefix(f"{event.drop}/"), hashlib.sha256()
         for block in drops.read_blocks(info.path):
             whole.update(block)
-        path = info.path.removeprefix(f"{event.drop}/")
+            if path == GRAPH:
+                graph += block
         files.append(FileEntry(path, info.size, whole.hexdigest()))
+    lacking = missing_asset(bytes(graph), [file.path for file in files])
+    if lacking is not None:
+        reason = f"{lacking} is missing; the folder starts a run once it is there"
+        _move(store, listener.model, event, "ignored", reason)
+        return
     digest = digest_of(files)
 
     def change(ledger: EventLedger) -> EventLedger:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slipway.events.assets import missing_asset
 from slipway.events.drops import Listener, NotADrop, look_at, missing_of
 from slipway.storage import ObjectInfo
+from support.planted_models import plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LISTENER = Listener(
     model="digits",
@@ -112,3 +119,14 @@ def test_a_fingerprint_changes_with_every_write_of_its_own_drop_only() -> None:
         look_at([objects[0], ObjectInfo("ab/saved_model.pb", 10, "3")], "a").fingerprint == before
     )
     assert look_at([ObjectInfo("a/saved_model.pb", 10, "9")], "a").fingerprint != before
+
+
+def test_an_asset_that_the_graph_names_must_be_there(tmp_path: Path) -> None:
+    plant(tmp_path, "clean_vocabulary")
+    folder = tmp_path / "clean_vocabulary"
+    files = [f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()]
+    [asset] = [name for name in files if name.startswith("assets/")]
+    graph = (folder / "saved_model.pb").read_bytes()
+    assert missing_asset(graph, files) is None
+    assert missing_asset(graph, [name for name in files if name != asset]) == asset
+    assert missing_asset(b"no graph at all", files) is None

@@ -15,6 +15,7 @@ from slipway.storage import open_store
 from slipway_airflow.operators import intake
 from slipway_airflow.operators.intake import IntakeOperator
 from support.arrivals import drop_model
+from support.planted_models import plant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +106,28 @@ def test_a_drop_that_is_too_large_is_refused_unread(site: Site) -> None:
     assert (event.state, event.digest) == ("refused", None)
     assert "largest_bytes is 1000" in event.reason
     assert site.started == []
+
+
+def test_a_half_upload_starts_nothing_and_the_whole_one_its_build(site: Site) -> None:
+    plant(site.place, "clean_vocabulary")
+    folder = site.place / "clean_vocabulary"
+    [asset] = (folder / "assets").iterdir()
+    kept = asset.read_bytes()
+    asset.unlink()
+    site.operator.listeners["digits"] = site.operator.listeners["digits"].model_copy(
+        update={"largest_bytes": None}
+    )
+    named = {"model": "digits", "incoming": f"file://{folder}"}
+    site.posted(named)
+    assert site.started == []
+    [event] = read_events(open_store(str(site.base)), "digits").events.values()
+    assert (event.state, event.reason.partition(";")[0]) == (
+        "ignored",
+        f"assets/{asset.name} is missing",
+    )
+    asset.write_bytes(kept)
+    site.posted(named)
+    assert [dag_id for dag_id, _ in site.started] == ["digits__build"]
 
 
 def test_a_bucket_that_fails_costs_no_other_event_its_turn(
