@@ -13,6 +13,6 @@ WORKDIR /opt/slipway
 COPY requirements.txt pyproject.toml README.md ./
 COPY include include
 # The versions that Slipway is tested with, of what is needed here.
-RUN pip install --no-cache-dir --constraint requirements.txt '.[gcs]'
+RUN pip install --no-cache-dir --constraint requirements.txt '.[gcs,profiles]'
 
 USER 50001

@@ -138,8 +138,8 @@ def first(operated: House, ui: AirflowUi) -> str:
     ui.shows("Affected Tasks: 1")
     ui.press("Confirm")
     ui.closed()
-    wait_for(lambda: house.states(BUILD, run_id)["publish"] != "failed", "publish cleared")
-    assert house.api.wait(BUILD, run_id, within_seconds=300) == "success"
+    wait_for(lambda: house.states(BUILD, run_id)["publish"] == "success", "publish")
+    wait_for(lambda: house.api.run(BUILD, run_id)["state"] == "success", "the end of the build")
     assert house.rollout_of_event(MODEL)[1] == "success"
     return run_id
 

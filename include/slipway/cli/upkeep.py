@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -162,10 +164,10 @@ def adopt(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version of a folder that was copied into the bucket by hand."""
-    from slipway.modelling.untrusted import require_safe_copy
     from slipway.serving.upkeep.adopt import adopt as take_in
 
     with clear_errors(as_json=as_json):
+        require_safe_copy = _scanner()
         published = find_published(model)
         allowed = {*published.allow_operations, *(allow or ())}
         with _reading("reading", shown=not as_json) as progress:
@@ -174,7 +176,7 @@ def adopt(
                 published.model,
                 version,
                 variant=variant,
-                by=f"adopted by {getpass.getuser()}",
+                by=f"adopted by {_person()}",
                 dry_run=dry_run,
                 progress=progress,
                 prove=partial(require_safe_copy, allow=allowed),
@@ -187,6 +189,27 @@ def adopt(
     state = "could be adopted" if dry_run else "was adopted before"
     state = state if dry_run or done.already_adopted else "is adopted"
     console.print(f"version {version} {state}: {files}, digest {done.manifest.digest[:12]}")
+
+
+def _scanner() -> Callable[..., Any]:
+    """What proves that a graph does no harm: TensorFlow's own messages are read for it."""
+    if find_spec("tensorflow") is None:
+        raise TerminalError(
+            "adopt reads the graph of what it takes in, which needs TensorFlow.",
+            hint="Adopt where Slipway is installed with TensorFlow, or by the DAG <model>__adopt.",
+            subject="tensorflow",
+        )
+    from slipway.modelling.untrusted import require_safe_copy
+
+    return require_safe_copy
+
+
+def _person() -> str:
+    """Who runs this; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _age(text: str) -> timedelta:

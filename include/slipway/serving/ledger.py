@@ -51,12 +51,17 @@ class Move(BaseModel):
     version: int
 
 
+SCHEMA_VERSION = 1
+"""What this Slipway writes; of a newer one it could lose parts, so it leaves that alone."""
+
+
 class Ledger(BaseModel):
     """Every version that a model ever had.
 
     It changes with whatever a follower must know, so that asking for this one object is enough.
 
     Attributes:
+        schema_version: Of this document.
         generation: Every change adds one.
         next_version: The number of the next content.
         versions: By number.
@@ -66,6 +71,7 @@ class Ledger(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    schema_version: int = SCHEMA_VERSION
     generation: int = 0
     next_version: int = Field(default=1, ge=1)
     versions: dict[int, LedgerEntry] = Field(default_factory=dict)
@@ -141,13 +147,21 @@ def parse_ledger(data: bytes, subject: str) -> Ledger:
     """Reads a ledger.
 
     Raises:
-        TerminalError: It is damaged.
+        TerminalError: It is damaged, or a newer Slipway wrote it.
     """
     try:
-        return Ledger.model_validate_json(data)
+        ledger = Ledger.model_validate_json(data)
     except ValidationError as error:
         raise TerminalError(
             f"The ledger {subject} is damaged ({error.error_count()} problems).",
             hint="Restore it from a backup; without it version numbers could be used twice.",
             subject=subject,
         ) from None
+    if ledger.schema_version > SCHEMA_VERSION:
+        raise TerminalError(
+            f"The ledger {subject} has schema {ledger.schema_version}; this Slipway knows "
+            f"{SCHEMA_VERSION}.",
+            hint="Use the Slipway that wrote it, or a newer one.",
+            subject=subject,
+        )
+    return ledger

@@ -21,6 +21,7 @@ from slipway.serving.layout import (
 from slipway.serving.ledger_changes import allocate, mark
 from slipway.serving.triton import place_config
 from slipway.storage import Commit, PreconditionFailed
+from slipway.storage.base import clean_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -203,6 +204,8 @@ def _servable(folder: Path, files: Sequence[FileEntry]) -> None:
             hint="Publish the folder that the export step made, not the one around it.",
             subject=str(folder),
         )
+    for name in sorted(names):
+        clean_path(name)  # or no follower could have it
     if MANIFEST_NAME in names:
         raise TerminalError(
             f"{folder} holds {MANIFEST_NAME}, which is the name of the manifest.",

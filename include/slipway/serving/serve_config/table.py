@@ -136,6 +136,7 @@ class Variable:
 VARIABLES: tuple[Variable, ...] = (
     Variable("AWS_ACCESS_KEY_ID", "s3", "access key id", secret=True),
     Variable("AWS_SECRET_ACCESS_KEY", "s3", "secret access key", secret=True),
+    Variable("AWS_SESSION_TOKEN", "s3", "token of temporary keys", secret=True),
     Variable("AWS_REGION", "s3", "the bucket's region; us-east-1 if it is not set"),
     Variable("S3_ENDPOINT", "s3", "host and port of a server that is not AWS, without a scheme"),
     Variable("S3_USE_HTTPS", "s3", "0: speak plain HTTP"),

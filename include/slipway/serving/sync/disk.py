@@ -28,8 +28,8 @@ _OWN = ".slipway-sync"
 class LocalVersions:
     """A folder of versions that a model server reads; every one in it is whole.
 
-    Numeric folders without a manifest, or with another version's, belong to someone else and are
-    never touched.
+    Numeric folders without a manifest that can be read, with another version's, and links belong
+    to someone else and are never touched.
 
     Args:
         folder: What the server is given as its base path; made if it is missing.
@@ -46,7 +46,7 @@ class LocalVersions:
         self.folder = folder
         self.ready: dict[int, Manifest] = {}
         self.damaged: dict[int, Manifest] = {}
-        self._copies: set[int] = set()
+        self._foreign: set[int] = set()
         self._own = folder / _OWN
         self._lock = self._take_lock()
         self._clean()
@@ -73,8 +73,10 @@ class LocalVersions:
     def is_foreign(self, version: int) -> bool:
         """Whether a folder of this number is there that no follower made."""
         folder = self.folder / str(version)
+        if folder.is_symlink():
+            return True
         has_manifest = (folder / MANIFEST_NAME).is_file()
-        return folder.exists() and (version in self._copies or not has_manifest)
+        return folder.exists() and (version in self._foreign or not has_manifest)
 
     def expose(self, manifest: Manifest) -> None:
         """Renames the complete staging folder of a version into place, once it is on the disk.
@@ -167,11 +169,12 @@ class LocalVersions:
                 manifest = parse_manifest(marker.read_bytes(), str(marker))
                 damaged = find_damage(child, manifest)
             except SlipwayError as error:
-                _log.warning("%s", error)
+                _log.warning("%s: left alone", error)
+                self._foreign.add(version)
                 continue
             if manifest.version != version:
                 _log.warning("%s is a copy of version %d: left alone", child, manifest.version)
-                self._copies.add(version)
+                self._foreign.add(version)
             elif damaged is None:
                 self.ready[version] = manifest
             else:
