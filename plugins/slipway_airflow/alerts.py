@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
     from slipway.spec.alerts import Alert
     from slipway.spec.model import ModelSpec
+    from slipway.spec.rollout import PublishSpec
 
 log = logging.getLogger(__name__)
 
 FAILURE, DEADLINE = "failure", "deadline"
+
+# Who is told in time can look for himself; a bucket may take minutes to not answer.
+_PATIENCE_SECONDS = 30.0
 
 
 class SlipwayAlert:
@@ -59,7 +63,8 @@ class SlipwayAlert:
             "failed": str(getattr(ti, "task_id", "") or ""),
             "reason": str(context.get("reason") or ""),
         }
-        return {**facts, "message": alert_text(**facts, serving=_serving(self.spec))}
+        serving = _serving(self.spec.publish, self.spec.model)
+        return {**facts, "message": alert_text(**facts, serving=serving)}
 
 
 async def tell_deadline(
@@ -67,21 +72,28 @@ async def tell_deadline(
     model: str,
     dag_id: str,
     seconds: int,
+    publish: dict[str, Any],
     notifiers: Sequence[dict[str, Any]],
     context: dict[str, Any] | None = None,
 ) -> None:
-    """Tell the notifiers that a run is late; Airflow calls it in the triggerer.
+    """Tell every notifier that a run is late; Airflow calls it in the triggerer.
 
     Args:
         model: The model's name.
         dag_id: Whose run is late.
         seconds: How long it might have taken.
+        publish: The spec's part that names the bucket and its connection, as JSON.
         notifiers: Class and arguments of each.
         context: What Airflow knows of the run.
+
+    Raises:
+        ExceptionGroup: what those raised that could not be told, after all were tried; Airflow
+            keeps it with the callback.
     """
     import asyncio
 
     from slipway.spec.alerts import Alert
+    from slipway.spec.rollout import PublishSpec
 
     run: dict[str, Any] = (context or {}).get("dag_run") or {}
     facts = {
@@ -91,10 +103,25 @@ async def tell_deadline(
         "failed": "",
         "reason": f"it has not ended after {seconds} s",
     }
-    told: Any = {**(context or {}), "slipway": {**facts, "message": alert_text(**facts)}}
+    # The bucket and most notifiers block; the triggerer's loop must not wait for them.
+    reading = asyncio.to_thread(_serving, PublishSpec.model_validate(publish), model)
+    try:
+        serving = await asyncio.wait_for(reading, _PATIENCE_SECONDS)
+    except TimeoutError:
+        serving = _unknown(model)
+    message = alert_text(**facts, serving=serving, late=True)
+    told: Any = {**(context or {}), "slipway": {**facts, "message": message}}
+    untold: list[Exception] = []
     for each in notifiers:
-        # Most notifiers block; the triggerer's loop must not wait for them.
-        await asyncio.to_thread(_notifier(Alert.model_validate(each)), told)
+        try:
+            await asyncio.to_thread(
+                lambda alert: _notifier(alert)(told), Alert.model_validate(each)
+            )
+        except Exception as error:  # whatever it is, it must not silence the others
+            log.exception("%s could not be told that %s is late", each.get("notifier"), dag_id)
+            untold.append(error)
+    if untold:
+        raise ExceptionGroup(f"{len(untold)} of {len(notifiers)} were not told", untold)
 
 
 def alert_arguments(spec: ModelSpec, kind: str) -> dict[str, Any]:
@@ -121,6 +148,7 @@ def _deadline(spec: ModelSpec, dag_id: str, alerts: Sequence[Alert]) -> Any:
         "model": spec.model,
         "dag_id": dag_id,
         "seconds": seconds,
+        "publish": spec.publish.model_dump(mode="json"),
         "notifiers": [each.model_dump(mode="json") for each in alerts],
     }
     return DeadlineAlert(
@@ -136,13 +164,17 @@ def _notifier(alert: Alert) -> Any:
     return import_string(alert.notifier)(**alert.arguments)
 
 
-def _serving(spec: ModelSpec) -> str:
-    """What still serves; the alert must go out although the bucket does not answer."""
+def _serving(publish: PublishSpec, model: str) -> str:
+    """What serves now; the alert must go out although the bucket does not answer."""
     from slipway_airflow.hooks.bucket import stable_version
 
     try:
-        version = stable_version(spec.publish, spec.model)
+        version = stable_version(publish, model)
     except Exception:  # whatever it is, it must not silence the alert
         log.exception("which version is stable cannot be told")
-        return "unknown: the bucket does not answer"
+        return _unknown(model)
     return f"version {version}" if version else "nothing"
+
+
+def _unknown(model: str) -> str:
+    return f"unknown: the bucket does not answer; `slipway versions {model}` tells once it does"

@@ -6,11 +6,13 @@ task, which doubles the time that this takes.
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Param
 
+from slipway.errors import TerminalError
 from slipway.incoming import INCOMING
 from slipway.spec.incoming import IncomingModel
 from slipway.spec.variants import ORIGINAL
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import Any
 
-    from airflow.sdk import DAG
+    from airflow.sdk import DAG, Context
 
     from slipway.spec.model import ModelSpec
 
@@ -83,6 +85,34 @@ def add_rollback_form(dag: DAG) -> None:
         title="Version",
         description="The kept version that becomes stable again; `slipway versions` lists them.",
     )
+
+
+def refuse_unknown(context: Context, dag: DAG) -> None:
+    """Refuse a run with a parameter that its form does not have.
+
+    Airflow validates the values of those that the form has, and hands on any other: misspelt, a
+    wish would be left out without a word.
+
+    Args:
+        context: What the run's first task knows; `conf` of its run is what was sent.
+        dag: Whose form it is.
+
+    Raises:
+        TerminalError: there is such a parameter; it names the nearest known one.
+    """
+    run: Any = context.get("dag_run")
+    sent: Mapping[str, Any] = getattr(run, "conf", None) or {}
+    known = sorted(dag.params)
+    for name in sent:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise TerminalError(
+                f"conf: {dag.dag_id} has no parameter {name!r}; the nearest is {nearest[0]!r}"
+                if nearest
+                else f"conf: {dag.dag_id} has no parameter {name!r}",
+                hint=f"nothing was done; start a new run with any of: {', '.join(known)}",
+                subject=f"conf.{name}",
+            )
 
 
 def is_wanted(spec: ModelSpec, variant: str | None, params: Mapping[str, Any]) -> bool:

@@ -439,6 +439,30 @@ def test_a_failed_run_is_told_to_whom_the_spec_names(pipeline: Pipeline, tmp_pat
     assert "What to do: " in text
 
 
+@pytest.mark.parametrize(
+    ("kind", "first", "conf", "meant"),
+    [
+        ("build", "check", {"skip_rolout": True}, "skip_rollout"),
+        ("build", "check", {"variant": ["lite"]}, "variants"),
+        ("rollout", "preflight", {"versoin": 3}, "version"),
+        ("rollback", "preflight", {"version": 3, "digset": DIGEST}, "version"),
+        ("adopt", "adopt", {"version": 3, "force": True}, "version"),
+    ],
+)
+def test_a_parameter_that_the_form_does_not_have_is_refused_before_any_work(
+    pipeline: Pipeline, kind: str, first: str, conf: dict[str, Any], meant: str
+):
+    pipeline.stub.answers(select=failed())  # as where no variant was made
+    run = pipeline.run(kind, **conf)
+    assert run.state == run.states[first] == "failed"
+    assert run.tries(first) == 1
+    failure = run.xcom(first, "failure")
+    assert failure["kind"] == "terminal"
+    assert f"has no parameter {list(conf)[-1]!r}; the nearest is {meant!r}" in failure["message"]
+    assert meant in failure["hint"]
+    assert [pipeline.stub.asked(step) for step in (first, "train", "deploy")] == [[], [], []]
+
+
 def _published(pipeline: Pipeline, folder: Path) -> None:
     exported = folder / "exported"
     exported.mkdir()

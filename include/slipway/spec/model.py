@@ -94,6 +94,14 @@ class ModelSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _deadlines_come(self) -> ModelSpec:
+        for index, alert in enumerate(self.alerts):
+            if alert.when == ("deadline",) and self.deadline_seconds is None:
+                msg = f"alerts.{index}.when: without deadline_seconds no run is late, and nobody "
+                raise ValueError(msg + "is told; give deadline_seconds, or add failure")
+        return self
+
+    @model_validator(mode="after")
     def _gated_metric_decides(self) -> ModelSpec:
         wanted = self.objective.maximise
         if wanted is not None and wanted not in self.gates.metrics:

@@ -24,6 +24,7 @@ class AdoptOperator(StepOperator):
     the model's asset as outlet, what it adopted is rolled out like what was published.
     """
 
+    begins = True
     needs_bucket = True
     operator_extra_links: Collection[BaseOperatorLink] = (VersionLink(), BucketLink())
 

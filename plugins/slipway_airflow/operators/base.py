@@ -12,7 +12,7 @@ from slipway.errors import SlipwayError
 from slipway.incoming import INCOMING
 from slipway.requests import build_request
 from slipway.workspace import default_workspace
-from slipway_airflow.forms import is_wanted
+from slipway_airflow.forms import is_wanted, refuse_unknown
 from slipway_airflow.hooks.connections import bucket_environment, model_server_environment
 from slipway_airflow.outcomes import leave_failure, outcomes_of
 from slipway_airflow.runtimes import runtime_for
@@ -58,6 +58,7 @@ class StepOperator(BaseOperator):
             rendered template.
         result: The StepResult, once there is one: the links are made from it.
         failure: The error, if it came to that.
+        begins: Whether its task is the first of a DAG, which looks at what was asked of the run.
         needs_bucket: Whether the step's process gets the bucket's credentials.
         needs_model_server: Whether it gets the model server's address.
     """
@@ -69,6 +70,7 @@ class StepOperator(BaseOperator):
     overwrite_rtif_after_execution = True
     ui_color = "#dbe9f4"
 
+    begins: ClassVar[bool] = False
     needs_bucket: ClassVar[bool] = False
     needs_model_server: ClassVar[bool] = False
 
@@ -114,6 +116,8 @@ class StepOperator(BaseOperator):
 
     def _perform(self, context: Context) -> dict[str, Any]:
         try:
+            if self.begins:
+                refuse_unknown(context, self.dag)
             self.result = result = self._run(context)
         except SlipwayError as error:
             self.failure = error

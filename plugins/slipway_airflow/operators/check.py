@@ -8,4 +8,5 @@ from slipway_airflow.operators.base import StepOperator
 class CheckOperator(StepOperator):
     """Tries the bucket's credentials and reads the model definition."""
 
+    begins = True
     needs_bucket = True

@@ -29,6 +29,8 @@ class PreflightOperator(RolloutOperator, SkipMixin):
     was cleared, and finishes the same work.
     """
 
+    begins = True
+
     def _settled(self, context: Context) -> dict[str, Any]:
         # Airflow deletes a task's XComs when it is cleared, but not what its state store holds.
         store = context["task_state_store"]

@@ -184,9 +184,12 @@ class ModelHealthSensor(BaseSensorOperator):
 
 _HINTS = {
     "unhealthy": "it is rolled back; the evidence shows every look",
-    "inconclusive": "clear probe with Downstream if its requests have left the window; else send "
-    "more traffic or probe requests, or look longer, and roll out again",
-    "error": "make Prometheus reachable from the triggerer, and roll out again",
+    # The run's own rollback withdraws the canary, so only deploy can begin again.
+    "inconclusive": "the canary is withdrawn; send more traffic, or raise rollout.probe.requests "
+    "or rollout.health.timeout_seconds, then clear deploy with Downstream, or roll that version "
+    "out again",
+    "error": "the canary is withdrawn; make Prometheus reachable from the triggerer, then clear "
+    "deploy with Downstream, or roll that version out again",
 }
 
 

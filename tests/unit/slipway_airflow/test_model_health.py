@@ -176,6 +176,19 @@ def test_only_a_healthy_canary_passes(
     }
 
 
+@pytest.mark.parametrize("seen", [FEW, GONE])
+def test_what_to_do_about_too_few_requests_works_after_the_canary_was_withdrawn(
+    spec: ModelSpec,
+    prometheus: Callable[..., Any],
+    seen: tuple[float | None, float | None],
+):
+    with prometheus(seen):
+        hint = poke(spec)[1]["hint"]
+    assert "the canary is withdrawn" in hint
+    assert "clear deploy with Downstream" in hint, "what comes after it needs the canary"
+    assert "clear probe" not in hint
+
+
 @pytest.mark.parametrize("way", [poke, defer])
 def test_a_prometheus_that_does_not_answer_is_an_error_at_the_end(
     spec: ModelSpec,
