@@ -81,6 +81,7 @@ def test_old_servers_read_s3_with_variables_of_their_own():
     assert made.environment == {
         "AWS_ACCESS_KEY_ID": None,
         "AWS_SECRET_ACCESS_KEY": None,
+        "AWS_SESSION_TOKEN": None,
         "AWS_REGION": "eu-1",
         "S3_ENDPOINT": "s3:8333",
         "S3_USE_HTTPS": "0",
