@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from airflow.sdk import BaseOperatorLink, conf
 
+from slipway.errors import SlipwayError
 from slipway.serving.cloud_console import console_address
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class BucketLink(BaseOperatorLink):
     name = "Bucket"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Address in the console; empty if nothing came of the task, or no console is known.
+        """Address in the console; empty if the task did not begin its work, or no console is known.
 
         For a server that is not the cloud's own, the connection's extra `console_url` names it.
         """
@@ -60,11 +61,15 @@ class BucketLink(BaseOperatorLink):
         from slipway_airflow.hooks.connections import bucket_environment, console_url
 
         version = _settled_version(operator)
-        if not version and getattr(operator, "result", None) is None:
+        begun = any(getattr(operator, name, None) for name in ("result", "request", "settled"))
+        if not version and not begun:
             return ""
         spec = operator.spec  # type: ignore[attr-defined]  # on our operators only
         publish = spec.publish
-        own = bucket_environment(publish.connection, publish.base_uri)
+        try:
+            own = bucket_environment(publish.connection, publish.base_uri)
+        except SlipwayError:  # the task's own failure says so
+            return ""
         folder = f"{publish.base_uri.rstrip('/')}/{spec.model}"
         uri = f"{folder}/{version}" if version else folder
         return console_address(uri, {**os.environ, **own}, console_url(publish.connection))
@@ -126,6 +131,10 @@ class PrometheusLink(BaseOperatorLink):
         return f"{prometheus(policy.connection)[0]}/graph?{urlencode(fields)}"
 
 
+# Every task of a rollout has these.
+VERSION_LINKS = (VersionLink(), EvidenceLink(), BucketLink(), KubernetesLink())
+
+
 def report_page(model: str, details: dict[str, Any]) -> str:
     """Address of the report that a selection's details name; empty if they name none."""
     report = details.get("report")
@@ -141,6 +150,9 @@ def _settled_version(operator: Any) -> Any:
     result = getattr(operator, "result", None)
     if result is not None and "version" in result.details:
         return result.details["version"]
+    settled: dict[str, Any] = getattr(operator, "settled", None) or {}
+    if "version" in settled:
+        return settled["version"]
     request: dict[str, Any] = getattr(operator, "request", None) or {}
     return request.get("parameters", {}).get("version")
 

@@ -239,6 +239,8 @@ def test_a_healthy_canary_is_promoted(pipeline: Pipeline):
         assert request["environment"]["SLIPWAY_MODEL_SERVER_URL"] == "http://127.0.0.1:8501"
         assert request["environment"]["SLIPWAY_MODEL_CONFIG_FILE"] == "/etc/models.config"
     assert "/graph?g0.expr=" in run.xcom("health", "_link_PrometheusLink")
+    for task in ("deploy", "probe", "health", "promote"):
+        assert run.xcom(task, "_link_EvidenceLink").endswith(f"/rollouts/{pipeline.model}/3")
     assert run.xcom("promote", "_link_VersionLink").endswith(f"/versions/{pipeline.model}/3")
 
 

@@ -15,9 +15,10 @@ from airflow.serialization.serialized_objects import DagSerialization
 from slipway.registry import STEPS
 from slipway.spec.loader import load_spec
 from slipway.spec.plan import plan_build, plan_rollout
-from slipway_airflow.dag_builder import build_dag, build_dags, rollout_dag
+from slipway_airflow.dag_builder import build_dag, build_dags
 from slipway_airflow.failures import RETRY_POLICY
 from slipway_airflow.operators.registry import OPERATORS
+from slipway_airflow.rollout_dags import rollback_dag, rollout_dag
 from support.specs import PROJECT, write_spec
 
 if TYPE_CHECKING:
@@ -243,6 +244,30 @@ def test_a_dag_survives_serialization(dags: dict[str, DAG]):
             assert again.doc_md == task.doc_md
             assert again.has_retry_policy == (task.retry_policy is not None)
             assert set(again.extra_links) == {link.name for link in task.operator_extra_links}
+
+
+def test_every_task_leads_to_what_it_is_about(tmp_path: Path):
+    extra = (
+        "  strategy: canary\n  approval: true\nserve: {kubernetes: {namespace: models}}\n"
+        "variants: {pruned: {prune: {}}}\n"
+    )
+    file = write_spec(tmp_path, extra=extra)
+    text = file.read_text("utf-8").replace('"s3://models"', '"s3://models", approval: true')
+    file.write_text(text, "utf-8")
+    spec = load_spec(file)
+    for dag in (build_dag(spec, file), rollout_dag(spec, file), rollback_dag(spec, file)):
+        moves = not dag.dag_id.endswith("__build")
+        wanted = {"Version", "Evidence", "Bucket", "Kubernetes"} if moves else {"Bucket"}
+        for task in dag.tasks:
+            shown = {link.name for link in task.operator_extra_links}
+            # They do nothing, or clear up whatever the version.
+            if task.task_id == "stable":
+                continue
+            expected = {"Bucket"} if task.task_id == "gc" else set(wanted)
+            expected |= {"Prometheus"} if task.task_id.endswith("health") else set()
+            if task.task_id in {"select", "approve", "publish"} and not moves:
+                expected |= {"Report"}
+            assert expected <= shown, task.task_id
 
 
 def test_a_schedule_and_its_limits_come_from_the_spec(tmp_path: Path):

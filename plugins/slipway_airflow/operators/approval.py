@@ -9,12 +9,14 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from slipway.errors import TerminalError
-from slipway_airflow.links import report_page
+from slipway_airflow.links import VERSION_LINKS, BucketLink, ReportLink, report_page
 from slipway_airflow.operators.rollout import settled_version
 from slipway_airflow.outcomes import leave_failure, outcomes_of
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from collections.abc import Collection
+
+    from airflow.sdk import BaseOperatorLink, Context
 
     from slipway.spec.model import ModelSpec
 
@@ -49,10 +51,11 @@ class DigestApprovalOperator(ApprovalOperator):
         )
         self.spec = spec
         self.step = step
+        self.settled: dict[str, Any] | None = None
 
     def execute(self, context: Context) -> Any:
         """Show what is to be approved, and wait for an answer."""
-        settled = self._settled(context)
+        self.settled = settled = self._settled(context)
         context["task_state_store"].set(_SHOWN, settled, retention=NEVER_EXPIRE)
         self.subject = f"{self.spec.model} {self._name(settled)}: {self.step}?"
         self.body = "\n\n".join(line for line in self._lines(context, settled) if line)
@@ -73,7 +76,7 @@ class DigestApprovalOperator(ApprovalOperator):
 
     def _conclude(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         shown: Any = context["task_state_store"].get(_SHOWN)
-        settled = self._settled(context)
+        self.settled = settled = self._settled(context)
         if "error" in event:
             raise self._refused(f"nobody answered within {_PATIENCE.days} days", settled)
         self.validate_chosen_options(event["chosen_options"])
@@ -115,6 +118,7 @@ class RolloutApprovalOperator(DigestApprovalOperator):
         evidence_of: Task id of the step whose details name the evidence.
     """
 
+    operator_extra_links: Collection[BaseOperatorLink] = VERSION_LINKS
     hint = "it is rolled back; start a new rollout to ask again"
     other_content = "other content was approved than is rolled out"
 
@@ -147,6 +151,8 @@ class PublishApprovalOperator(DigestApprovalOperator):
         spec: The model's spec.
     """
 
+    operator_extra_links: Collection[BaseOperatorLink] = (ReportLink(), BucketLink())
+    selected: dict[str, Any] | None = None
     hint = "nothing was published; clear select with Downstream to be asked again"
     other_content = "other content was approved than was selected since"
 
@@ -168,7 +174,8 @@ class PublishApprovalOperator(DigestApprovalOperator):
                 hint=f"clear {SELECT} with Downstream; it must run, not be marked as success",
                 subject=SELECT,
             )
-        return outcome.unwrap().details
+        self.selected = outcome.unwrap().details
+        return self.selected
 
     def _name(self, settled: dict[str, Any]) -> str:
         return f"variant {settled['variant']}"

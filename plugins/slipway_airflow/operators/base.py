@@ -14,14 +14,15 @@ from slipway.requests import build_request
 from slipway.workspace import default_workspace
 from slipway_airflow.forms import is_wanted, refuse_unknown
 from slipway_airflow.hooks.connections import bucket_environment, model_server_environment
+from slipway_airflow.links import BucketLink
 from slipway_airflow.outcomes import leave_failure, outcomes_of
 from slipway_airflow.runtimes import runtime_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from slipway.contracts import StepOutcome, StepRequest, StepResult
     from slipway.spec.model import ModelSpec
@@ -68,6 +69,7 @@ class StepOperator(BaseOperator):
     template_fields: Sequence[str] = ("request",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
     overwrite_rtif_after_execution = True
+    operator_extra_links: Collection[BaseOperatorLink] = (BucketLink(),)
     ui_color = "#dbe9f4"
 
     begins: ClassVar[bool] = False

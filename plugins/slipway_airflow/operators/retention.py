@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slipway_airflow.lineage import tell_metrics
-from slipway_airflow.links import BucketLink
 from slipway_airflow.operators.base import StepOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from airflow.sdk import BaseOperatorLink, Context
+    from airflow.sdk import Context
 
     from slipway.contracts import StepResult
 
@@ -20,7 +17,6 @@ class RetentionOperator(StepOperator):
     """Keeps the newest versions and those that a channel points to; clears dead leftovers."""
 
     needs_bucket = True
-    operator_extra_links: Collection[BaseOperatorLink] = (BucketLink(),)
 
     def _after(self, context: Context, result: StepResult) -> None:  # noqa: ARG002
         tell_metrics(result)

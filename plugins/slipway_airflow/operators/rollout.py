@@ -12,7 +12,7 @@ from slipway.errors import TerminalError, TransientError
 from slipway.kubernetes.waiting import AWAITED
 from slipway_airflow.hooks.connections import bucket_environment
 from slipway_airflow.hooks.kubernetes import kubernetes_environment
-from slipway_airflow.links import BucketLink, EvidenceLink, KubernetesLink, VersionLink
+from slipway_airflow.links import VERSION_LINKS
 from slipway_airflow.operators.base import StepOperator
 from slipway_airflow.outcomes import approved_digest
 
@@ -43,12 +43,7 @@ class RolloutOperator(StepOperator):
 
     needs_bucket = True
     needs_model_server = True
-    operator_extra_links: Collection[BaseOperatorLink] = (
-        VersionLink(),
-        EvidenceLink(),
-        BucketLink(),
-        KubernetesLink(),
-    )
+    operator_extra_links: Collection[BaseOperatorLink] = VERSION_LINKS
 
     _folder: Path | None = None
     _wait_until: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slipway_airflow.links import ReportLink
+from slipway_airflow.links import BucketLink, ReportLink
 from slipway_airflow.operators.base import StepOperator
 
 if TYPE_CHECKING:
@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 class SelectOperator(StepOperator):
     """Gives every variant its verdict, failed ones too, and writes the report."""
 
-    operator_extra_links: Collection[BaseOperatorLink] = (ReportLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (ReportLink(), BucketLink())

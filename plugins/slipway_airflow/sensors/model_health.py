@@ -16,7 +16,7 @@ from slipway.health import Decision, Judge, JudgeState
 from slipway.rollout.subject import Subject
 from slipway.spec.plan import HEALTH
 from slipway_airflow.hooks.prometheus import look
-from slipway_airflow.links import PrometheusLink
+from slipway_airflow.links import VERSION_LINKS, PrometheusLink
 from slipway_airflow.operators.rollout import settled_version
 from slipway_airflow.outcomes import leave_failure
 from slipway_airflow.triggers.model_health import ModelHealthTrigger
@@ -66,7 +66,7 @@ class ModelHealthSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("queries",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"queries": "json"}
     overwrite_rtif_after_execution = True
-    operator_extra_links: Collection[BaseOperatorLink] = (PrometheusLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (PrometheusLink(), *VERSION_LINKS)
     ui_color = "#e2f0d9"
 
     def __init__(
@@ -84,6 +84,7 @@ class ModelHealthSensor(BaseSensorOperator):
         self.after = after
         self.deferrable = deferrable
         self.queries: dict[str, str] = {}
+        self.settled: dict[str, Any] | None = None
         self._judge: Judge | None = None
 
     def execute(self, context: Context) -> Any:
@@ -92,11 +93,12 @@ class ModelHealthSensor(BaseSensorOperator):
         Raises:
             TerminalError: if it is not healthy.
         """
-        proven = _proven(context)
-        if proven is not None:
-            self.log.info("this run has promoted the version: what proved it then stands")
-            return proven
         try:
+            self.settled = settled_version(context)
+            proven = _proven(context)
+            if proven is not None:
+                self.log.info("this run has promoted the version: what proved it then stands")
+                return proven
             if self.deferrable:
                 self._defer(context)
             return super().execute(context)
@@ -117,6 +119,7 @@ class ModelHealthSensor(BaseSensorOperator):
     def decide(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """What follows from the trigger's event."""
         try:
+            self.settled = settled_version(context)
             if "failure" in event:
                 raise StepFailure.model_validate(event["failure"]).error()
             return self._conclude(context, Decision.model_validate(event["decision"]))

@@ -58,6 +58,19 @@ def test_a_version_is_known_from_the_result_or_from_the_request(
     assert failed.endswith(f"/slipway/{page}/tiny/5")
 
 
+def test_a_task_that_only_knows_what_preflight_settled_shows_that_version(spec: ModelSpec):
+    settled = {"version": 6, "digest": "d"}
+    assert link(EvidenceLink, spec=spec, settled=settled).endswith("/slipway/rollouts/tiny/6")
+
+
+def test_without_credentials_the_bucket_has_no_link(
+    spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("AIRFLOW_CONN_AWS_DEFAULT", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert link(BucketLink, spec=spec, result=None, request={"parameters": {}}) == ""
+
+
 LINKS = [ReportLink, VersionLink, BucketLink, EvidenceLink, PrometheusLink, KubernetesLink]
 
 
@@ -114,6 +127,8 @@ def test_another_servers_console_is_named_by_its_connection(
     tidied = StepResult(step="gc", model="tiny", details={})
     found = [link(BucketLink, spec=spec, result=ended) for ended in (published, tidied)]
     assert found == [f"https://console.example/models/tiny/{end}" for end in ("4/", "")]
+    failed = link(BucketLink, spec=spec, result=None, request={"parameters": {"run_id": "1"}})
+    assert failed == "https://console.example/models/tiny/"
 
 
 def test_a_bucket_of_the_clouds_own_is_shown_in_its_console(
