@@ -56,7 +56,7 @@ class SlipwayAlert:
         run: Any = context.get("dag_run")
         dag: Any = context.get("dag")
         ti: Any = context.get("ti")
-        facts = {
+        facts: dict[str, Any] = {
             "model": self.spec.model,
             "dag_id": dag.dag_id if dag else f"{self.spec.model}__build",
             "run_id": str(context.get("run_id") or getattr(run, "run_id", "")),
