@@ -224,7 +224,7 @@ def _read(store: Store, listener: Listener, event: Event, drops: Store) -> None:
         files.append(FileEntry(path, info.size, whole.hexdigest()))
     lacking = missing_asset(bytes(graph), [file.path for file in files])
     if lacking is not None:
-        reason = f"{lacking} is missing; the folder starts a run once it is there"
+        reason = f"{lacking[:200]} is missing; the folder starts a run once it is there"
         _move(store, listener.model, event, "ignored", reason)
         return
     digest = digest_of(files)

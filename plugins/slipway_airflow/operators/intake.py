@@ -74,9 +74,9 @@ class IntakeOperator(BaseOperator):
         named = [model] if model else []
         events = context["triggering_asset_events"]
         for extra in [event.extra or {} for asset in events for event in events[asset]]:
-            # Airflow marks what came through its API, where anybody may claim to be a trigger.
-            if extra.get("from_trigger") and not extra.get(_BY_API):
-                named += extra["payload"]["models"]
+            announced = _announced(extra)
+            if announced is not None:
+                named += announced
             else:
                 named += self._tell({n: v for n, v in extra.items() if n != _BY_API}, told)
         # A model that has left since has no listener; its ledger keeps what was open.
@@ -147,3 +147,16 @@ class IntakeOperator(BaseOperator):
     def _drops(self, listener: Listener) -> Store:
         connection = listener.incoming_connection or listener.connection
         return self._places.open(str(listener.incoming), connection)
+
+
+def _announced(extra: dict[str, Any]) -> list[str] | None:
+    """The models that our own trigger names; None if somebody else speaks.
+
+    Airflow marks what came through its API, where anybody may claim to be a trigger.
+    """
+    if not extra.get("from_trigger") or extra.get(_BY_API):
+        return None
+    payload = extra.get("payload")
+    models = payload.get("models") if isinstance(payload, dict) else None
+    known = isinstance(models, list) and all(isinstance(model, str) for model in models)
+    return models if known else None

@@ -301,3 +301,14 @@ def test_the_ledger_remembers_every_version(store: Store, tmp_path: Path):
         2: (published[1].digest, "removed"),
         3: (published[2].digest, "published"),
     }
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\nb"])
+def test_a_name_that_no_follower_could_have_is_refused_before_a_number_is_bound(
+    store: Store, tmp_path: Path, name: str
+):
+    folder = write_model(tmp_path / "m", seed=1)
+    (folder / name).write_text("odd")
+    with pytest.raises(TerminalError, match="is not a path inside a store"):
+        put(store, folder)
+    assert read_ledger(store, "digits").versions == {}

@@ -250,6 +250,31 @@ def test_a_folder_of_someone_else_is_not_touched(store: Store, tmp_path: Path):
     assert (foreign / "saved_model.pb").read_bytes() == b"theirs"
 
 
+@pytest.mark.parametrize("manifest", [b"{", b'{"schema_version": 99}'])
+def test_a_folder_whose_manifest_cannot_be_read_is_not_touched(
+    store: Store, tmp_path: Path, manifest: bytes
+):
+    publish_seed(store, tmp_path, 1)
+    foreign = tmp_path / "served/1"
+    foreign.mkdir(parents=True)
+    (foreign / "slipway.json").write_bytes(manifest)
+    (foreign / "notes.txt").write_text("mine")
+    with following(store, tmp_path / "served") as made:
+        assert not made.poll()
+    assert (foreign / "notes.txt").read_text() == "mine"
+
+
+def test_a_link_in_a_versions_place_is_not_touched(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/1").symlink_to(elsewhere)
+    with following(store, tmp_path / "served") as made:
+        assert not made.poll()
+    assert (tmp_path / "served/1").is_symlink()
+
+
 def test_two_followers_of_one_folder_are_refused(tmp_path: Path):
     disk = LocalVersions(tmp_path)
     with pytest.raises(TerminalError, match="Another process"):

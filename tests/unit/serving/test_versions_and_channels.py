@@ -208,3 +208,15 @@ def test_a_damaged_ledger_is_terminal_and_left_alone(tmp_path: Path):
     found = store.get(LAYOUT.ledger)
     assert found is not None
     assert found.data == b"half"
+
+
+def test_a_ledger_of_a_newer_slipway_is_neither_read_nor_written(tmp_path: Path):
+    store = open_store(str(tmp_path))
+    path = LAYOUT.ledger
+    newer = b'{"schema_version": 99, "next_version": 7, "holds": ["a version"]}'
+    store.put(path, newer)
+    with pytest.raises(TerminalError, match="has schema 99; this Slipway knows 1"):
+        allocate(store, "digits", digest(1))
+    found = store.get(path)
+    assert found is not None
+    assert found.data == newer

@@ -99,6 +99,15 @@ def test_a_hostile_event_is_set_aside_and_the_others_have_their_turn(
     assert "version-3" in read_events(open_store(str(site.base)), "digits").events
 
 
+@pytest.mark.parametrize("payload", [{}, {"payload": {}}, {"payload": {"models": [["digits"]]}}])
+def test_what_only_looks_like_a_triggers_event_is_set_aside(
+    site: Site, payload: dict[str, Any]
+) -> None:
+    events = {"asset": [types.SimpleNamespace(extra={"from_trigger": True, **payload})]}
+    context: Any = {"params": {}, "triggering_asset_events": events}
+    assert len(site.operator.execute(context)["refused"]) == 1
+
+
 def test_a_drop_that_is_too_large_is_refused_unread(site: Site) -> None:
     drop_model(open_store(str(site.place)), "large", "1" * 2000)
     site.posted({"model": "digits", "incoming": f"file://{site.place}/large"})
