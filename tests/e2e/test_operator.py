@@ -133,11 +133,7 @@ def first(operated: House, ui: AirflowUi) -> str:
     finally:
         file.write_bytes(kept)
     assert versions(house) == []
-    ui.open(page_of(BUILD, run_id, "publish"))
-    ui.ask_to_clear()
-    ui.shows("Affected Tasks: 1")
-    ui.press("Confirm")
-    ui.closed()
+    house.api.clear(BUILD, run_id, ["publish"], downstream=True)
     wait_for(lambda: house.states(BUILD, run_id)["publish"] == "success", "publish")
     wait_for(lambda: house.api.run(BUILD, run_id)["state"] == "success", "the end of the build")
     assert house.rollout_of_event(MODEL)[1] == "success"
