@@ -54,6 +54,7 @@ test-operations: install ## Events, an operator's day, every task killed and cle
 test-kubernetes: TESTS ?= tests/kubernetes
 test-kubernetes: install ## Rollouts on a real Kubernetes: one of its own, or the one of $$KUBECONFIG; TESTS="..." chooses files; shows its progress
 	@[ -n "$$KUBECONFIG" ] || .ci/system-packages $(CLUSTER_PACKAGES)
+	@PYTHONPATH=tests $(PYTHON) -m support.kubernetes.prepare
 	@$(PYTHON) -m pytest -v -m "kubernetes" $(TESTS)
 
 test-environments: install ## What runs in other releases of TensorFlow only; makes an environment of 2 GB

@@ -5,6 +5,8 @@
 Requests come by chance, 10 a second, fail and are slow by chance, and are scraped every 5 s at a
 random phase; the real judge looks at them under `promise: {error_ratio: 0.05, within_seconds: 90}`.
 Healthy canaries fail 0.2% of requests, bad ones 5%, slow ones answer 30% above the limit on p90.
+`probe_only`: no clients ask, so nothing comes after the requests of a default probe, and the canary
+fails as many of them, 0.5%, as the promise tolerates at most.
 Latency is shown to the judge as the side of the limit that the quantile is on.
 
 Beside it, on the first 100 of the bad rollouts, scraped every 15 s, the arithmetic of:
@@ -29,10 +31,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from slipway.spec.rollout import RolloutSpec
 from support.simulated_rollouts import PEERS, Ended, judged, peer, policy, scrapes
 
 RATE = 10.0
+ERRORS = 0.05
 LARGEST_RISK = 0.005  # of false alarms and of misses
+LARGEST_UNDECIDED = 0.02  # by the probe alone, which is made for 99 of 100
 LARGEST_DETECTION_SECONDS = 90.0  # p99
 PEER_ROLLOUTS = 100
 
@@ -49,6 +54,7 @@ def main() -> int:
         "false_alarms": _share(healthy, "unhealthy"),
         "healthy_not_passed": 1 - _share(healthy, "healthy"),
         "first_50_healthy_passed": sum(each.verdict == "healthy" for each in healthy[:50]),
+        "probe_only_not_passed": 1 - _share(_probe_only(count), "healthy"),
         "healthy_median_seconds": statistics.median(each.seconds for each in healthy),
     }
     for name, faults in {"errors": {"errors": 0.05}, "slow": {"errors": 0.0, "slow": 0.3}}.items():
@@ -64,10 +70,16 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _rollouts(count: int, *, first: int, **faults: float) -> list[Ended]:
+def _rollouts(count: int, *, first: int, **faults: Any) -> list[Ended]:
     return [
         judged(policy(), scrapes(seed=first + n, per_second=RATE, **faults)) for n in range(count)
     ]
+
+
+def _probe_only(count: int) -> list[Ended]:
+    spec = {"strategy": "canary", "health": {"promise": {"error_ratio": ERRORS}}}
+    most = RolloutSpec.model_validate(spec).probe.requests
+    return _rollouts(count, first=2 * 10**6, errors=ERRORS / 10, most=most)
 
 
 def _peer(name: str) -> dict[str, float]:
@@ -92,6 +104,7 @@ def _broken(found: dict[str, Any]) -> list[str]:
     limits = {
         "false alarms": (found["false_alarms"], LARGEST_RISK),
         "healthy not passed": (found["healthy_not_passed"], LARGEST_RISK),
+        "not passed by the probe alone": (found["probe_only_not_passed"], LARGEST_UNDECIDED),
         "errors missed": (found["errors_missed"], LARGEST_RISK),
         "slow missed": (found["slow_missed"], LARGEST_RISK),
         "seconds to catch errors, p99": (found["errors_seconds"]["p99"], LARGEST_DETECTION_SECONDS),

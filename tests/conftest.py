@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from support.lifeline import leave_nothing_behind
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Not even a kill leaves a server of the tests behind."""
+    """Not even a kill leaves a server of the tests behind; a busy machine refutes no property."""
     leave_nothing_behind()
+    settings.register_profile("slipway", deadline=None)
+    settings.load_profile("slipway")
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from slipway.rollout.checks import (
     checks,
     probe_checks,
 )
-from slipway.rollout.proving import by_difference, by_test
+from slipway.rollout.proving import by_difference, by_test, not_scraped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -185,7 +185,7 @@ class Judge:
         Returns:
             The decision, once it is final.
         """
-        results = _judge_all(self._checks(at), samples)
+        results = self._explained(_judge_all(self._checks(at), samples))
         if self._probe is not None:
             asked = probe_checks(self.policy, latency=not self._server_shows(samples, at))
             results += _judge_all(asked, self._probe)
@@ -206,6 +206,14 @@ class Judge:
             for check in self._checks(at)
         )
         return self._remember(results, at)
+
+    def _explained(self, results: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:
+        """The same, with what it means if the probe asked and Prometheus knows nothing of it."""
+        sent, requests = (self._probe or {}).get(PROBE_REQUESTS, 0), results[0]
+        if requests.value is not None or not sent:
+            return results
+        reason = not_scraped(self._subject, sent)
+        return (requests.model_copy(update={"reason": reason}), *results[1:])
 
     def _checks(self, at: float) -> tuple[Check, ...]:
         return checks(self.policy, self._subject, at)

@@ -64,7 +64,7 @@ _RESOURCES = st.fixed_dictionaries(
     },
 )
 _AUTOSCALING = st.fixed_dictionaries(
-    {"max_replicas": st.integers(5, 20)},
+    {"max_replicas": st.integers(50, 90)},
     optional={"min_replicas": st.integers(1, 5), "cpu_percent": st.integers(1, 100)},
 )
 _SERVICE = st.sampled_from(

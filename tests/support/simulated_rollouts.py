@@ -53,13 +53,17 @@ def scrapes(
     slow: float = 0.0,
     every: float = 5.0,
     seconds: float = 200.0,
+    most: int | None = None,
 ) -> list[Scrape]:
-    """Requests that come by chance, failing and slow by chance, as scrapes see them."""
+    """Requests that come by chance, failing and slow by chance, as scrapes see them.
+
+    After `most` of them no more come, as where nobody but the probe asks.
+    """
     chance = random.Random(seed)
     found, total, failed, late = [], 0, 0, 0
     scrape, arrival = chance.uniform(0, every), chance.expovariate(per_second)
     while scrape <= seconds:
-        while arrival <= scrape:
+        while arrival <= scrape and total != most:
             total += 1
             bad = chance.random() < errors
             failed += bad

@@ -20,6 +20,7 @@ def api_client(environ: Mapping[str, str]) -> Any:
     Raises:
         TerminalError: There is neither, or the kubeconfig cannot be used.
     """
+    import yaml
     from kubernetes import client, config
 
     path = environ.get(KUBECONFIG, "")
@@ -30,10 +31,10 @@ def api_client(environ: Mapping[str, str]) -> Any:
             config.load_kube_config(path, client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         where = f"the kubeconfig {path}" if path else "the cluster's own service account"
         raise TerminalError(
-            f"no Kubernetes cluster: {where} cannot be used: {error}",
+            f"no Kubernetes cluster: {where} cannot be used: {' '.join(str(error).split())}",
             hint=f"set {KUBECONFIG} to a kubeconfig, or correct the Airflow connection",
             subject=KUBECONFIG,
         ) from None

@@ -37,11 +37,13 @@ class Goal:
         stable: The stable version; None before the first promotion.
         canary: The version beside it.
         share: Of all requests, for the canary, from 0 to 1; with 1 stable's pods are kept.
+        full: Whether the canary is to have all the pods that it needs as stable.
     """
 
     stable: int | None
     canary: int | None = None
     share: float = 0.0
+    full: bool = False
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -143,6 +145,8 @@ def wanted_replicas(goal: Goal, seen: Seen, sizes: Sizes, version: int) -> int:
     stable = seen.fleets.get(goal.stable or 0)
     if version != goal.stable:
         full = max(stable.replicas if stable else sizes.full, 1)
+        if goal.full:
+            return max(full, sizes.full)
         everything = sizes.canary_full or goal.share >= 1
         return full if everything else _beside(goal.share, full, sizes)
     if current and (current.foreign_scale or (sizes.autoscaled and current.autoscaler)):
@@ -194,12 +198,15 @@ def _running(goal: Goal, seen: Seen, sizes: Sizes) -> Change | None:
         if fleet is None or not fleet.current:
             return Apply(version)
         wanted = wanted_replicas(goal, seen, sizes, version)
-        # A canary that has all requests is not made smaller before they are taken back.
-        if fleet.replicas < wanted or (
-            fleet.replicas > wanted and seen.selection in (goal.stable, "all", None)
-        ):
+        if fleet.replicas < wanted or (fleet.replicas > wanted and _may_shrink(goal, seen)):
             return Scale(version, wanted)
     return None
+
+
+def _may_shrink(goal: Goal, seen: Seen) -> bool:
+    """A canary keeps its pods while it has all requests, or stable does not have all of its own."""
+    taken_back = seen.selection in (goal.stable, "all", None)
+    return taken_back and (goal.stable is None or _complete(seen, goal.stable))
 
 
 def _wanted_weights(goal: Goal, sizes: Sizes) -> dict[int, int]:

@@ -9,7 +9,7 @@ from slipway.content import bytes_digest
 from slipway.kubernetes import manifests, names
 from slipway.kubernetes.diagnosis import deployment_trouble, pod_trouble, worst
 from slipway.kubernetes.objects import lives, refuse_foreign, scaled_by_others
-from slipway.kubernetes.preflight import check_cluster
+from slipway.kubernetes.preflight import check_cluster, check_room
 from slipway.kubernetes.servers import ClusterServers
 from slipway.kubernetes.spec import kubernetes_of
 from slipway.rollout.config_file import Serving, read_serving
@@ -139,10 +139,15 @@ class InPlaceServers(ClusterServers):
 
     def check(self) -> dict[str, Any]:
         """Reachable, allowed, and all that the pods refer to is there; see `check_cluster`."""
+        objects = manifests.in_place_objects(self.spec, self.rollout.wanted())
+        facts = check_cluster(self.cluster, self.spec, objects)
         self._refuse_foreign()
-        return check_cluster(
-            self.cluster, self.spec, manifests.in_place_objects(self.spec, self.rollout.wanted())
-        )
+        name, namespace = names.service(self.spec.model), self.kubernetes.namespace
+        there = self.cluster.get("Deployment", namespace, name)
+        replicas = int(there["spec"].get("replicas", 1)) if there else 0
+        pods = max(0, self.kubernetes.replicas - replicas)
+        check_room(self.cluster, self.spec, pods=pods)
+        return facts
 
     def converge(self, share: float | None = None) -> Serving:  # noqa: ARG002  # clients choose the label
         """Follow the channels with the ConfigMap and every pod; see `slipway.rollout.converge`."""
@@ -158,10 +163,21 @@ class InPlaceServers(ClusterServers):
             say=rollout.say,
         )
         name = names.service(rollout.model)
-        selector = {names.MODEL_LABEL: rollout.model}
+        selector = {names.MODEL_LABEL: rollout.model, names.INSTANCE_LABEL: name}
         self.cluster.apply(manifests.entry_service(self.spec, selector))
         rollout.say(f"the Service {kubernetes.namespace}/{name} leads to its pods")
         return served
+
+    def make_room(self) -> None:
+        """Nothing: every pod has both versions in memory."""
+
+    def reached_share(self) -> float | None:
+        """None."""
+        return None
+
+    def counted_requests(self) -> float | None:
+        """None: the servers' counters hold stable's requests too."""
+        return None
 
     def canary_endpoint(self) -> Endpoint:
         """The Service of all pods, through the API server: every one of them has the version."""
@@ -195,7 +211,8 @@ def _alike(seen: list[Seen]) -> Seen:
 
 
 def _pods(cluster: Cluster, namespace: str, model: str) -> list[dict[str, Any]]:
-    found = cluster.list("Pod", namespace, labels={names.MODEL_LABEL: model})
+    own = {names.MODEL_LABEL: model, names.INSTANCE_LABEL: names.service(model)}
+    found = cluster.list("Pod", namespace, labels=own)
     return [pod for pod in found if lives(pod)]
 
 

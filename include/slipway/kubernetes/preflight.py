@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
+from slipway.kubernetes import names
 from slipway.kubernetes.errors import OutdatedError
 from slipway.kubernetes.kinds import KINDS
+from slipway.kubernetes.objects import lives, version_of
 from slipway.kubernetes.spec import kubernetes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from slipway.kubernetes.client import Cluster
-    from slipway.spec.kubernetes import KubernetesSpec
     from slipway.spec.model import ModelSpec
 
 _WRITE = ("create", "patch")
@@ -34,6 +35,7 @@ def permissions(spec: ModelSpec) -> list[tuple[str, str, str]]:
         ("get", "Pod", "proxy"),
         *_each("Event", "list"),
         *_each("EndpointSlice", "list"),
+        ("get", "Service", "proxy"),
         ("create", "Service", "proxy"),
     ]
     if kubernetes.service_account is None:
@@ -67,8 +69,8 @@ def check_cluster(
         Facts for the details of preflight.
 
     Raises:
-        TerminalError: The namespace, a permission, a secret or room in a quota is missing, or the
-            API server refuses an object.
+        TerminalError: The namespace, a permission or a secret is missing, another strategy's pods
+            serve the model, or the API server refuses an object.
         TransientError: The API server does not answer.
     """
     kubernetes = kubernetes_of(spec)
@@ -82,18 +84,37 @@ def check_cluster(
         ]
         problems += denied or [
             *_secret_problems(cluster, spec),
-            *_quota_problems(cluster, kubernetes),
+            *_other_strategy(cluster, spec),
             *_refusals(cluster, namespace, objects),
         ]
-    if problems:
-        raise TerminalError(
-            f"{spec.model} cannot be rolled out in namespace {namespace}: {'; '.join(problems)}",
-            hint="correct this on the cluster or in the spec's serve.kubernetes; nothing was "
-            "changed",
-            subject=namespace,
-            details={"problems": problems},
-        )
+    _refuse(spec, problems)
     return {"namespace": namespace, "image": kubernetes.image, "strategy": spec.rollout.strategy}
+
+
+def check_room(cluster: Cluster, spec: ModelSpec, *, pods: int) -> None:
+    """Check that the namespace's quotas have room for a rollout at its largest.
+
+    Args:
+        cluster: Where.
+        spec: The model's spec.
+        pods: How many more there will be.
+
+    Raises:
+        TerminalError: A quota has not.
+    """
+    _refuse(spec, list(_quota_problems(cluster, spec, pods)) if pods else [])
+
+
+def _refuse(spec: ModelSpec, problems: Sequence[str]) -> None:
+    if not problems:
+        return
+    namespace = kubernetes_of(spec).namespace
+    raise TerminalError(
+        f"{spec.model} cannot be rolled out in namespace {namespace}: {'; '.join(problems)}",
+        hint="correct this on the cluster or in the spec's serve.kubernetes; nothing was changed",
+        subject=namespace,
+        details={"problems": list(problems)},
+    )
 
 
 def _namespace_problems(cluster: Cluster, namespace: str) -> Iterator[str]:
@@ -139,9 +160,28 @@ def _visible(cluster: Cluster, kind: str, namespace: str, name: str) -> dict[str
     return cluster.get(kind, namespace, name) or {}
 
 
-def _quota_problems(cluster: Cluster, kubernetes: KubernetesSpec) -> Iterator[str]:
+def _other_strategy(cluster: Cluster, spec: ModelSpec) -> Iterator[str]:
+    """Clients of in_place name a label, which pods of one version do not have."""
+    ours = {names.MODEL_LABEL: spec.model, names.MANAGED_BY_LABEL: names.MANAGER}
+    in_place = spec.rollout.strategy == "in_place"
+    found = [
+        each["metadata"]["name"]
+        for each in cluster.list("Deployment", kubernetes_of(spec).namespace, labels=ours)
+        if bool(version_of(each)) == in_place
+    ]
+    if found:
+        other = "canary or blue_green" if in_place else "in_place"
+        yield (
+            f"{', '.join(sorted(found))} serves the model by strategy {other}, whose clients ask "
+            f"by other paths than those of {spec.rollout.strategy}: keep the strategy, move to "
+            "another namespace, or delete that Deployment first"
+        )
+
+
+def _quota_problems(cluster: Cluster, spec: ModelSpec, pods: int) -> Iterator[str]:
     from kubernetes.utils.quantity import parse_quantity
 
+    kubernetes = kubernetes_of(spec)
     if not cluster.may("list", "ResourceQuota", kubernetes.namespace):
         return
     resources = kubernetes.resources
@@ -153,16 +193,19 @@ def _quota_problems(cluster: Cluster, kubernetes: KubernetesSpec) -> Iterator[st
         "limits.memory": resources.memory,
         "requests.nvidia.com/gpu": str(resources.gpus),
     }
+    found = cluster.list("Pod", kubernetes.namespace, labels={names.MODEL_LABEL: spec.model})
+    # Those of the version before still count until they have drained.
+    leaving = sum(not lives(pod) for pod in found)
     aliases = {"cpu": "requests.cpu", "memory": "requests.memory"}
     for quota in cluster.list("ResourceQuota", kubernetes.namespace):
         status = quota.get("status", {})
         for name, hard in (status.get("hard") or {}).items():
             wanted = needed.get(aliases.get(name, name))
             left = parse_quantity(hard) - parse_quantity(status.get("used", {}).get(name, "0"))
-            if wanted is not None and parse_quantity(wanted) > left:
+            if wanted is not None and (pods - leaving) * parse_quantity(wanted) > left:
                 yield (
-                    f"the quota {quota['metadata']['name']} leaves {left} of {name}, and one pod "
-                    f"needs {wanted}"
+                    f"the quota {quota['metadata']['name']} leaves {left} of {name}, and the "
+                    f"rollout needs {wanted} for each of {pods} more pods"
                 )
 
 

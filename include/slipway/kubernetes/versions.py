@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slipway.kubernetes import names
 from slipway.kubernetes.converge import converge
 from slipway.kubernetes.fleets import Fleets
-from slipway.kubernetes.goal import Goal, Sizes
+from slipway.kubernetes.goal import Goal, Seen, Sizes, wanted_replicas
+from slipway.kubernetes.manifests.monitoring import metrics_page
+from slipway.kubernetes.objects import lives
 from slipway.kubernetes.observed import Order
-from slipway.kubernetes.preflight import check_cluster
+from slipway.kubernetes.preflight import check_cluster, check_room
+from slipway.kubernetes.routes import route_of, weights_in
 from slipway.kubernetes.servers import ClusterServers
 from slipway.rollout import kserve
 from slipway.rollout.config_file import Serving
+from slipway.rollout.counters import counted_requests
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from slipway.rollout.endpoint import Endpoint
     from slipway.spec.kubernetes import KubernetesSpec
     from slipway.spec.rollout import RolloutSpec
@@ -30,26 +37,60 @@ class VersionServers(ClusterServers):
     def check(self) -> dict[str, Any]:
         """Reachable, allowed, and all that the pods refer to is there; see `check_cluster`."""
         fleets = Fleets(self.cluster, self.spec)
-        fleets.look(self._order(None))
         objects = fleets.objects(self.rollout.version, self.rollout.parameters.digest)
-        return check_cluster(self.cluster, self.spec, objects)
+        facts = check_cluster(self.cluster, self.spec, objects)
+        order = self._order(None)
+        seen = fleets.look(order).seen
+        sizes = sizes_of(self.kubernetes, self.spec.rollout)
+        check_room(self.cluster, self.spec, pods=self._more_pods(seen, order.goal, sizes))
+        return facts
 
     def converge(self, share: float | None = None) -> Serving:
         """Bring the cluster to where the channels point; see `slipway.kubernetes.converge`."""
-        within_seconds, patience_seconds = self._limits()
-        order = converge(
-            Fleets(self.cluster, self.spec),
-            lambda: self._order(share),
-            sizes_of(self.kubernetes, self.spec.rollout),
-            within_seconds=within_seconds,
-            patience_seconds=patience_seconds,
-            say=self.rollout.say,
-        )
-        goal = order.goal
+        goal = self._converge(lambda: self._order(share)).goal
         labels = {"stable": goal.stable, "canary": goal.canary}
         return Serving(
             frozenset(goal.versions),
             {label: version for label, version in labels.items() if version is not None},
+        )
+
+    def make_room(self) -> None:
+        """As many pods for the canary as stable has, and no fewer than the spec says."""
+
+        def order() -> Order:
+            found = self._order(None)
+            return replace(found, goal=replace(found.goal, full=True))
+
+        self._converge(order)
+
+    def reached_share(self) -> float | None:
+        """By the ready endpoints of the entry Service, or the route's weights."""
+        seen = Fleets(self.cluster, self.spec).look(self._order(None)).seen
+        counted = seen.weights or seen.endpoints
+        total = sum(counted.values())
+        return counted.get(self.rollout.version, 0) / total if total else 0.0
+
+    def counted_requests(self) -> float | None:
+        """Of the version's pods, each asked through the API server."""
+        rollout, namespace = self.rollout, self.kubernetes.namespace
+        own = {names.MODEL_LABEL: rollout.model, names.VERSION_LABEL: str(rollout.version)}
+        _, port, path = metrics_page(self.spec)
+        counted = []
+        for pod in filter(lives, self.cluster.list("Pod", namespace, labels=own)):
+            endpoint = self.cluster.http(namespace, f"pods/{pod['metadata']['name']}", port)
+            counted.append(counted_requests(endpoint, path, rollout.model))
+        known = [each for each in counted if each is not None]
+        return sum(known) if counted and len(known) == len(counted) else None
+
+    def _converge(self, ordered: Callable[[], Order]) -> Order:
+        within_seconds, patience_seconds = self._limits()
+        return converge(
+            Fleets(self.cluster, self.spec),
+            ordered,
+            sizes_of(self.kubernetes, self.spec.rollout),
+            within_seconds=within_seconds,
+            patience_seconds=patience_seconds,
+            say=self.rollout.say,
         )
 
     def canary_endpoint(self) -> Endpoint:
@@ -100,7 +141,20 @@ class VersionServers(ClusterServers):
             rollout_id=rollout.parameters.rollout_id,
         )
 
+    def _more_pods(self, seen: Seen, goal: Goal, sizes: Sizes) -> int:
+        """How many more pods there are when this version's rollout is at its largest."""
+        version = self.rollout.version
+        there = seen.fleets.get(version)
+        wanted = wanted_replicas(replace(goal, canary=version, full=True), seen, sizes, version)
+        return max(0, wanted - (there.replicas if there else 0))
+
     def _given_share(self) -> float:
+        route = route_of(self.cluster, self.spec)
+        if route is not None:
+            weights = weights_in(route, self.rollout.model)
+            canary = self.rollout.channel("canary")
+            given = weights.get((canary.version if canary else None) or 0, 0)
+            return given / max(sum(weights.values()), 1)
         name = names.service(self.rollout.model)
         entry = self.cluster.get("Service", self.kubernetes.namespace, name)
         annotations = (entry["metadata"].get("annotations") or {}) if entry else {}

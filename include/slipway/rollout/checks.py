@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from slipway.contracts import Contract
+from slipway.kubernetes.names import version_service
 from slipway.rollout import promql, promql_triton
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def checks(policy: HealthPolicy, subject: Subject, at: float | None = None) -> t
             Check(name="load_failures", promql=query, largest=wanted.load_failures.largest)
         )
     if wanted.saturation is not None and subject.version_label is not None:
-        query = promql.saturation(subject.version_label, subject.version)
+        query = promql.saturation(version_service(model, subject.version), *subject.scope)
         found.append(Check(name="saturation", promql=query, largest=wanted.saturation.largest))
     return (*found, *_own(wanted, subject, window))
 

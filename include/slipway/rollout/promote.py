@@ -1,4 +1,4 @@
-"""Promote: stable moves to the version; the old one answers until it has."""
+"""Promote: stable moves to the version, once it can take all requests; none is lost."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
 
 def promote(rollout: Rollout) -> dict[str, Any]:
-    """Move the channel stable, then the label, then leave the old version out.
+    """Give the version room for all requests, move the channel, the label, leave the old one out.
 
-    The channel is the commitment: killed before its move nothing has happened, killed after it a
+    What the servers lack room for is found before the channel moves, while there is a way back. The
+    channel is the commitment: killed before its move nothing has happened, killed after it a
     second call finishes the same promotion.
 
     Returns:
         Details: versions, labels, already_stable.
 
     Raises:
-        TerminalError: The verdict is not healthy, the version is no longer the canary, or a newer
-            one is stable.
+        TerminalError: The verdict is not healthy, the version is no longer the canary, a newer
+            one is stable, or there is no room for the version's pods.
         TransientError: The server or the bucket does not answer.
     """
     decision = rollout.parameters.decision
@@ -39,6 +40,7 @@ def promote(rollout: Rollout) -> dict[str, Any]:
         rollout.refuse_older_than("stable", stable)
         if not rollout.holds(canary):
             raise rollout.superseded()
+        rollout.servers.make_room()
         rollout.point("stable", stable)
     release_canary(rollout)
     serving = rollout.converge()

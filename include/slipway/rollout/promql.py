@@ -85,13 +85,19 @@ def load_failures(model: str, version: int, window: str, *matchers: str) -> str:
     return f"sum({failed}) or 0 * sum({_requests(model, *matchers)})"
 
 
-def saturation(version_label: str, version: int) -> str:
-    """Largest share of its CPU limit that a pod of a version uses, over the last minute.
+def saturation(deployment: str, *matchers: str) -> str:
+    """Largest share of its CPU limit that a server of a Deployment uses, over the last minute.
 
     From cAdvisor's container_cpu_usage_seconds_total and container_spec_cpu_quota and _period,
-    which the kubelet serves; the scrape must bring the pod's version label to them.
+    which the kubelet serves with the labels namespace, pod and container, and no label of the
+    pod's own: a Deployment's pods are told by their name.
+
+    Args:
+        deployment: The Deployment's name, with which its pods' names begin.
+        matchers: Label matchers of its namespace.
     """
-    pods = f'{{{version_label}="{version}",container!=""}}'
+    chosen = (*matchers, f'pod=~"{deployment}-[a-z0-9]+-[a-z0-9]+"', 'container="server"')
+    pods = f"{{{','.join(chosen)}}}"
     used = f"rate(container_cpu_usage_seconds_total{pods}[1m])"
     limit = f"(container_spec_cpu_quota{pods} / container_spec_cpu_period{pods})"
     return f"max({used} / on (namespace, pod, container) {limit})"

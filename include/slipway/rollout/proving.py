@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from slipway.rollout.checks import Check, Verdict
+    from slipway.rollout.subject import Subject
 
 # Every look is a chance to be wrong; so many of them share a check's risk.
 _LOOKS = 10
@@ -33,6 +34,15 @@ def by_test(check: Check, ratio: float, requests: float) -> tuple[Verdict, str]:
         "inconclusive": f"which does not tell {check.largest:g} from {check.caught:g} yet",
     }
     return verdict, f"of {requests:g} requests, {meaning[verdict]}"
+
+
+def not_scraped(subject: Subject, sent: float) -> str:
+    """Why there is no series of requests, of which the probe sent so many."""
+    labels = f"with {', '.join(subject.canary)}" if subject.canary else "at all"
+    return (
+        f"{REQUESTS}: Prometheus has no series of {subject.model} {labels}, though the probe sent "
+        f"{sent:g}: it does not scrape these servers, or not with these labels"
+    )
 
 
 def by_difference(

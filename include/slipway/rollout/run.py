@@ -87,7 +87,8 @@ def roll_out(
         The report; a version that was rolled back is a report too, not an error.
 
     Raises:
-        SlipwayError: Preflight or deploy refused to begin, or promote or rollback failed.
+        SlipwayError: Preflight refused to begin, promote failed after the channel stable had
+            moved, or rollback failed.
     """
     config = RolloutConfig(base_uri=spec.publish.base_uri, serve=spec.serve, rollout=spec.rollout)
     store = open_store(config.base_uri)
@@ -121,7 +122,6 @@ class _Run:
             metrics, _ = self._patiently(probe, self.rollout)
             decision = self._watch(metrics)
             for share in self.shares if decision.verdict == "healthy" else ():
-                self.rollout.say(f"{share:.0%} of the requests for {self.rollout.name}")
                 metrics, details = self._patiently(partial(shift, share=share), self.rollout)
                 decision = self._watch(metrics, share=share, since=details.get("since"))
                 if decision.verdict != "healthy":
@@ -133,7 +133,12 @@ class _Run:
             raise
         if decision.verdict != "healthy":
             return self._withdraw(decision, "")
-        self._patiently(promote, self._with(decision, ""))
+        try:
+            self._patiently(promote, self._with(decision, ""))
+        except SlipwayError as error:
+            if self.rollout.holds(self.rollout.channel("stable")):
+                raise
+            return self._withdraw(decision, error.message)
         return self._report(promoted=True, decision=decision)
 
     def _patiently(self, step: Callable[[Rollout], T], rollout: Rollout) -> T:
@@ -155,11 +160,11 @@ class _Run:
         stable = self.rollout.channel("stable") if share < 1 else None
         subject = Subject.of(
             spec,
+            self.rollout.config.serve,
             self.rollout.model,
             self.rollout.version,
-            stable.version if stable else None,
-            since,
-            server=self.rollout.config.serve.server,
+            stable_version=stable.version if stable else None,
+            since=since,
         )
         with PrometheusClient(self.rollout.target.prometheus_url) as prometheus:
             return watch(

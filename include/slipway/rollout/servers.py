@@ -34,6 +34,19 @@ class Servers(Protocol):
             SlipwayError: They cannot be brought there, or did not follow in time.
         """
 
+    def make_room(self) -> None:
+        """Give the canary all that it needs as stable, and wait for it; requests stay as they are.
+
+        Raises:
+            SlipwayError: There is no such room, or it did not come in time.
+        """
+
+    def reached_share(self) -> float | None:
+        """Of all requests, what the canary gets now; None where each client chooses."""
+
+    def counted_requests(self) -> float | None:
+        """Requests that the canary's own servers have counted; None if that is not to be had."""
+
     def canary_endpoint(self) -> Endpoint:
         """Where the version that is rolled out is asked, whatever its share of the requests."""
 
@@ -69,6 +82,17 @@ class LocalServers:
                 within_seconds=rollout.config.serve.available_within_seconds,
                 say=rollout.say,
             )
+
+    def make_room(self) -> None:
+        """Nothing: the server has both versions in memory."""
+
+    def reached_share(self) -> float | None:
+        """None."""
+        return None
+
+    def counted_requests(self) -> float | None:
+        """None: the server's counters hold stable's requests too."""
+        return None
 
     def canary_endpoint(self) -> Endpoint:
         """The server itself."""

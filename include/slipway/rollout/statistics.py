@@ -87,6 +87,17 @@ def requests_to_catch(*, tolerated: float, caught: float, risk: float) -> int:
     return _solve(drift, spread, _bound(risk))
 
 
+def requests_to_pass(*, tolerated: float, caught: float, risk: float) -> int:
+    """Requests after which `sequential` has passed the ratio `tolerated` in 99 of 100 cases.
+
+    By the same approximation; a lower ratio passes sooner.
+    """
+    failed, passed = _weights(tolerated, caught)
+    drift = (1 - tolerated) * passed - tolerated * failed
+    spread = (failed + passed) * math.sqrt(tolerated * (1 - tolerated))
+    return _solve(drift, spread, _bound(risk))
+
+
 def seconds_for(requests: int, per_second: float) -> float:
     """Seconds in which so many requests come in 99 of 100 cases, if they come by chance."""
     return _solve(1.0, 1.0, float(requests)) / per_second

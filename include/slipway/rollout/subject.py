@@ -8,7 +8,7 @@ from slipway.contracts import Contract
 from slipway.spec.rollout import ModelServer
 
 if TYPE_CHECKING:
-    from slipway.spec.rollout import RolloutSpec
+    from slipway.spec.rollout import RolloutSpec, ServeSpec
 
 
 class Subject(Contract):
@@ -17,6 +17,8 @@ class Subject(Contract):
     Attributes:
         model: The model's name.
         version: The canary.
+        scope: Label matchers that tell this model from others of its name, such as
+            namespace="models"; none where there is one server.
         version_label: Label that says which version a series belongs to; None where one server
             has both versions, whose series then count for both.
         stable_version: What served before; None before the first promotion.
@@ -27,6 +29,7 @@ class Subject(Contract):
 
     model: str
     version: int
+    scope: tuple[str, ...] = ()
     version_label: str | None = None
     stable_version: int | None = None
     server: ModelServer = "tensorflow_serving"
@@ -36,22 +39,27 @@ class Subject(Contract):
     def of(
         cls,
         rollout: RolloutSpec,
+        serve: ServeSpec,
         model: str,
         version: int,
+        *,
         stable_version: int | None = None,
         since: float | None = None,
-        *,
-        server: ModelServer = "tensorflow_serving",
     ) -> Self:
         """As the strategy deploys it: with pods of its own everywhere but in_place."""
-        label = None if rollout.strategy == "in_place" else rollout.health.version_label
+        health = rollout.health
+        scope: tuple[str, ...] = ()
+        if serve.kubernetes is not None and health.namespace_label is not None:
+            scope = (f'{health.namespace_label}="{serve.kubernetes.namespace}"',)
+        label = None if rollout.strategy == "in_place" else health.version_label
         stable = None if stable_version == version else stable_version
         return cls(
             model=model,
             version=version,
+            scope=scope,
             version_label=label,
             stable_version=stable,
-            server=server,
+            server=serve.server,
             since=since,
         )
 
@@ -73,4 +81,6 @@ class Subject(Contract):
         return self._matchers(self.stable_version)
 
     def _matchers(self, version: int) -> tuple[str, ...]:
-        return () if self.version_label is None else (f'{self.version_label}="{version}"',)
+        if self.version_label is None:
+            return self.scope
+        return (*self.scope, f'{self.version_label}="{version}"')

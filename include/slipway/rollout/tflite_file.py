@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slipway.serving.layout import Manifest
 
 _TIMEOUT_SECONDS = 10.0
+_DENIED = frozenset({401, 403})
 
 # TensorFlow Serving counts what it loads as a SavedModel, and nothing else, by the version's path:
 # tensorflow/cc/saved_model/loader.cc, and in tensorflow_serving/servables/tensorflow
@@ -42,7 +43,7 @@ def runs_tflite(endpoint: Endpoint, model: str, version: int) -> bool | None:
         True; or None if the server shows no metrics, by which alone it can be told.
 
     Raises:
-        TerminalError: It runs the SavedModel.
+        TerminalError: It runs the SavedModel, or its metrics may not be read.
     """
     shown = _metrics(endpoint)
     if shown is None:
@@ -67,4 +68,12 @@ def _metrics(endpoint: Endpoint) -> str | None:
             reply = client.get(f"{endpoint.url}{DEFAULT_METRICS_PATH}")
     except httpx.HTTPError:
         return None
+    if reply.status_code in _DENIED:
+        raise TerminalError(
+            f"may not read the metrics of the model server at {endpoint.url}: HTTP "
+            f"{reply.status_code}",
+            hint="on Kubernetes allow `get` of services/proxy; without its metrics nobody can tell "
+            f"whether the server runs {MODEL_FILE}",
+            subject=endpoint.url,
+        )
     return reply.text if reply.is_success else None

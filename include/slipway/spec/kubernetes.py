@@ -96,7 +96,7 @@ def require_pinned(field: str, image: str) -> None:
         ValueError: It has neither a digest nor the tag of a version.
     """
     tag = image.rpartition("/")[2].partition(":")[2]
-    if "@" not in image and tag in {"", "latest"}:
+    if "@" not in image and not any(letter.isdigit() for letter in tag):
         msg = f"{field}: {image} is not pinned; name a version's tag or a digest"
         raise ValueError(msg)
 
@@ -196,7 +196,7 @@ class KubernetesSpec(SpecModel):
     )
     network_policy: bool = Field(True, description="Admit nothing but the server's own ports.")
     drain_seconds: PositiveInt = Field(
-        10, description="How long a pod still answers after it left the Service."
+        10, le=3600, description="How long a pod still answers after it left the Service."
     )
     available_within_seconds: PositiveInt = Field(
         300, description="How long a Deployment may take until its pods are ready."
@@ -219,6 +219,15 @@ class KubernetesSpec(SpecModel):
             raise ValueError(msg)
         for name, image in (("image", self.image), ("sync_image", self.sync_image)):
             require_pinned(name, image)
+        return self
+
+    @model_validator(mode="after")
+    def _scales_within_its_limits(self) -> KubernetesSpec:
+        most = self.autoscaling.max_replicas if self.autoscaling else self.replicas
+        if self.replicas > most and "replicas" in self.model_fields_set:
+            msg = f"replicas {self.replicas} is more than autoscaling.max_replicas {most}"
+            raise ValueError(msg)
+        self.__dict__["replicas"] = min(self.replicas, most)
         return self
 
     @model_validator(mode="after")

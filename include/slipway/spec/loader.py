@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from slipway.errors import TerminalError
 from slipway.spec.model import ModelSpec
 from slipway.spec.problems import Problem, describe, locate
+from slipway.spec.promise import IMPLIED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +109,10 @@ def load_spec(file: Path) -> ModelSpec:
     merged = _read(file)
     files = sources(file)
     for defaults in files[1:]:
-        merged = _merge(_defaults(defaults, defaults.stat().st_mtime_ns), merged)
+        inherited = _defaults(defaults, defaults.stat().st_mtime_ns)
+        if _at(merged, "rollout", "health", "promise"):
+            inherited = _without_implied(inherited)
+        merged = _merge(inherited, merged)
     try:
         spec = ModelSpec.model_validate(merged)
     except ValidationError as error:
@@ -124,9 +129,10 @@ def _cross_checks(spec: ModelSpec, file: Path, files: list[Path]) -> list[Proble
         path, line = locate(files, ("model",))
         message = f"found {spec.model!r}; allowed: the file's own name, {file.stem!r}"
         problems.append(Problem(path, line, "model", message))
-    for field, message in spec.chain_problems():
-        path, line = locate(files, ("variants", *field.split(".")))
-        problems.append(Problem(path, line, f"variants.{field}", message))
+    found = [(f"variants.{field}", message) for field, message in spec.chain_problems()]
+    for field, message in (*found, *spec.gate_problems()):
+        path, line = locate(files, tuple(field.split(".")))
+        problems.append(Problem(path, line, field, message))
     return problems
 
 
@@ -155,6 +161,24 @@ def _read(file: Path) -> dict[str, Any]:
 @lru_cache(maxsize=8)
 def _defaults(file: Path, _modified_ns: int) -> dict[str, Any]:
     return _read(file)
+
+
+def _at(values: Any, *path: str) -> Any:
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def _without_implied(defaults: dict[str, Any]) -> dict[str, Any]:
+    """Defaults for a spec with a promise of its own, which goes before what they say of looks."""
+    left = copy.deepcopy(defaults)
+    for *path, field in IMPLIED:
+        within = _at(left, "rollout", *path)
+        if isinstance(within, dict):
+            within.pop(field, None)
+            if not within and path[-1:] == ["error_ratio"]:
+                _at(left, "rollout", *path[:-1]).pop("error_ratio")
+    return left
 
 
 def _merge(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -211,6 +211,27 @@ class ModelSpec(SpecModel):
         """What is wrong with the variants' chains: pairs of field path and message."""
         return chain_problems(self.variants, trained=not self.imported)
 
+    def gate_problems(self) -> list[tuple[str, str]]:
+        """Why the health gate could pass no version: pairs of field path and message."""
+        probe, health = self.rollout.probe, self.rollout.health
+        problems = []
+        # There is at least one golden request beside them.
+        if probe.requests + 1 < health.enough_requests:
+            message = (
+                f"{probe.requests} are too few to pass the health gate, which takes "
+                f"{health.enough_requests} of a healthy canary; give more, or leave it out"
+            )
+            problems.append(("rollout.probe.requests", message))
+        slow = health.promise is not None and probe.rate_per_second < health.requests_per_second
+        if slow and "requests_per_second" not in health.model_fields_set:
+            message = (
+                f"{probe.rate_per_second:g} a second are fewer than the "
+                f"{health.requests_per_second:g} on which the promise rests; give more, or "
+                "health.requests_per_second"
+            )
+            problems.append(("rollout.probe.rate_per_second", message))
+        return problems
+
     def artifact_kind(self, variant: str) -> str:
         """Kind of a variant's artifact: keras, saved_model, tflite, onnx or tensorrt."""
         if variant == ORIGINAL:

@@ -33,6 +33,20 @@ class Promise(SpecModel):
         return self.error_ratio * _TOLERATED_SHARE
 
 
+# What a promise says by itself, of `rollout` as written in a spec.
+IMPLIED = (
+    ("probe", "requests"),
+    ("health", "window_seconds"),
+    ("health", "interval_seconds"),
+    ("health", "consecutive"),
+    ("health", "minimum_requests"),
+    ("health", "timeout_seconds"),
+    ("health", "checks", "error_ratio", "largest"),
+    ("health", "checks", "error_ratio", "caught"),
+    ("health", "checks", "error_ratio", "risk"),
+)
+
+
 @dataclass(frozen=True)
 class Looks:
     """How to look so that a promise is kept; fields as those of the health policy."""

@@ -166,7 +166,11 @@ class ServeSpec(SpecModel):
 class ProbeSpec(SpecModel):
     """Requests that Slipway itself sends to the canary."""
 
-    requests: NonNegativeInt = Field(200, description="How many; 0 sends golden requests only.")
+    requests: NonNegativeInt = Field(
+        200,
+        description="How many besides the golden ones; default: at least as many as the health "
+        "gate needs to pass a healthy canary that nobody else asks.",
+    )
     rate_per_second: PositiveFloat = Field(10.0, description="Requests a second.")
     timeout_seconds: PositiveFloat = Field(5.0, description="Time limit of one request.")
     tolerance: NonNegativeFloat = Field(
@@ -228,6 +232,23 @@ class RolloutSpec(SpecModel):
     )
     probe: ProbeSpec = Field(default_factory=ProbeSpec, description="Requests sent to the canary.")
     health: HealthPolicy = Field(description="When the canary counts as proven.")
+
+    @model_validator(mode="after")
+    def _probe_is_enough(self) -> RolloutSpec:
+        if "requests" not in self.probe.model_fields_set:
+            wanted = max(self.probe.requests, self.health.enough_requests)
+            self.__dict__["probe"] = self.probe.model_copy(update={"requests": wanted})
+        return self
+
+    @model_validator(mode="after")
+    def _route_is_used(self) -> RolloutSpec:
+        if self.canary.route is not None and self.strategy != "canary":
+            msg = (
+                f"canary.route is set, but strategy {self.strategy} shares no requests by weights; "
+                "use strategy canary, or leave it out"
+            )
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _can_tell_versions_apart(self) -> RolloutSpec:

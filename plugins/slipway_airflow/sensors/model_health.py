@@ -156,11 +156,11 @@ class ModelHealthSensor(BaseSensorOperator):
         stable = deployed["details"].get("stable_version") if deployed else None
         return Subject.of(
             self.spec.rollout,
+            self.spec.serve,
             self.spec.model,
             _version(context),
-            stable,
-            _since(context, self.after),
-            server=self.spec.serve.server,
+            stable_version=stable,
+            since=_since(context, self.after),
         )
 
     def _conclude(self, context: Context, decision: Decision) -> dict[str, Any]:
@@ -188,9 +188,10 @@ class ModelHealthSensor(BaseSensorOperator):
 _HINTS = {
     "unhealthy": "it is rolled back; the evidence shows every look",
     # The run's own rollback withdraws the canary, so only deploy can begin again.
-    "inconclusive": "the canary is withdrawn; send more traffic, or raise rollout.probe.requests "
-    "or rollout.health.timeout_seconds, then clear deploy with Downstream, or roll that version "
-    "out again",
+    "inconclusive": "the canary is withdrawn; if Prometheus has no such series, let it scrape the "
+    "servers with the labels of docs/health.md; if requests were too few, raise "
+    "rollout.probe.requests or rollout.health.timeout_seconds; then clear deploy with Downstream, "
+    "or roll that version out again",
     "error": "the canary is withdrawn; make Prometheus reachable from the triggerer, then clear "
     "deploy with Downstream, or roll that version out again",
 }

@@ -11,6 +11,8 @@ import pytest
 from slipway.errors import TerminalError
 from slipway.rollout.endpoint import Endpoint
 from slipway.rollout.tflite_file import runs_tflite
+from slipway.serving.server.config import DEFAULT_METRICS_PATH
+from support.http import answering
 from support.served import FAST, place, serving
 
 if TYPE_CHECKING:
@@ -51,6 +53,15 @@ def test_the_silent_fallback_to_the_savedmodel_is_found(
         client.wait(112)
         assert runs_tflite(endpoint, "m", 2) is True
         assert runs_tflite(endpoint, "other", 12) is True
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_metrics_that_may_not_be_read_are_no_proof(status: int) -> None:
+    with (
+        answering({DEFAULT_METRICS_PATH: (status, b"")}) as server,
+        pytest.raises(TerminalError, match=f"may not read the metrics.*HTTP {status}"),
+    ):
+        runs_tflite(Endpoint(server.url), "m", 12)
 
 
 def test_without_metrics_it_is_not_known(flags: ServerFlags) -> None:

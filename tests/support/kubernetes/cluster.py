@@ -40,6 +40,11 @@ class Cluster(ABC):
 
     @property
     @abstractmethod
+    def sync_image(self) -> str:
+        """Image that brings versions from S3; skips the test if there is none."""
+
+    @property
+    @abstractmethod
     def runtime_image(self) -> str:
         """Image in which any step of a build runs; skips the test if there is none."""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KUBECONFIG = "KUBECONFIG"
 SERVING_IMAGE = "SLIPWAY_TEST_SERVING_IMAGE"
+SYNC_IMAGE = "SLIPWAY_TEST_SYNC_IMAGE"
 RUNTIME_IMAGE = "SLIPWAY_TEST_RUNTIME_IMAGE"
 HOST_ADDRESS = "SLIPWAY_TEST_HOST_ADDRESS"
 _TENSORFLOW_SERVING = "tensorflow/serving:2.20.0"
@@ -57,6 +58,13 @@ class ExistingCluster(Cluster):
             )
         self.node_address = internal[0]
         self.host_address = os.environ.get(HOST_ADDRESS) or _address_towards(self.node_address)
+
+    @property
+    def sync_image(self) -> str:
+        """Of $SLIPWAY_TEST_SYNC_IMAGE, which brings versions from S3."""
+        return os.environ.get(SYNC_IMAGE) or pytest.skip(
+            f"set {SYNC_IMAGE} to an image of docker/sync.Dockerfile that this cluster has"
+        )
 
     @property
     def runtime_image(self) -> str:

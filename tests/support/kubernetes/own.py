@@ -54,6 +54,11 @@ class OwnCluster(Cluster):
         self._components = Components(programs, slot.folder, slot, identities)
 
     @property
+    def sync_image(self) -> str:
+        """The same: it has `slipway sync`."""
+        return self.serving_image
+
+    @property
     def runtime_image(self) -> str:
         """The same: it has every package that a step needs."""
         return self.serving_image

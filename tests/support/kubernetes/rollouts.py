@@ -86,7 +86,7 @@ class ClusterStack:
         kubernetes = {
             "namespace": namespace,
             "image": self.cluster.serving_image,
-            "sync_image": self.cluster.serving_image,
+            "sync_image": self.cluster.sync_image,
             "resources": {
                 "cpu": "2",
                 "cpu_request": "10m",

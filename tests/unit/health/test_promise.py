@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from slipway.rollout.checks import ERROR_INCREASE, Check, checks
 from slipway.rollout.proving import by_difference
-from slipway.rollout.statistics import difference, sequential, wilson
+from slipway.rollout.statistics import difference, requests_to_pass, sequential, wilson
 from slipway.rollout.subject import Subject
 from slipway.spec.health import HealthPolicy
 from slipway.spec.rollout import RolloutSpec
@@ -24,6 +24,36 @@ RATE = 10.0
 def test_fifty_of_fifty_healthy_canaries_pass() -> None:
     ends = [judged(policy(), scrapes(seed=n, per_second=RATE, errors=0.002)) for n in range(50)]
     assert {each.verdict for each in ends} == {"healthy"}
+
+
+def test_the_probe_alone_is_enough_for_a_healthy_canary_to_pass() -> None:
+    spec = RolloutSpec.model_validate(
+        {"strategy": "canary", "health": {"promise": {"error_ratio": 0.05}}}
+    )
+    tolerated, asked = 0.005, spec.probe.requests
+    ends = [
+        judged(policy(), scrapes(seed=n, per_second=RATE, errors=tolerated, most=asked))
+        for n in range(400)
+    ]
+    assert sum(each.verdict != "healthy" for each in ends) <= 8
+    few = [
+        judged(policy(), scrapes(seed=n, per_second=RATE, errors=tolerated, most=200))
+        for n in range(400)
+    ]
+    assert sum(each.verdict == "inconclusive" for each in few) > 40
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(caught=st.floats(0.01, 0.5), risk=st.floats(0.0005, 0.05), seed=st.integers(0, 99))
+def test_so_many_requests_pass_what_is_tolerated(caught: float, risk: float, seed: int) -> None:
+    tolerated, chance = caught / 10, random.Random(seed)
+    needed = requests_to_pass(tolerated=tolerated, caught=caught, risk=risk)
+    undecided = 0
+    for _ in range(50):
+        errors = sum(chance.random() < tolerated for _ in range(needed))
+        verdict = sequential(errors, needed, tolerated=tolerated, caught=caught, risk=risk)
+        undecided += verdict != "healthy"
+    assert undecided <= 5
 
 
 def test_five_percent_errors_are_caught_in_time() -> None:
@@ -139,7 +169,8 @@ def test_a_promise_and_a_comparison_fit_together() -> None:
 
 
 def test_each_version_is_asked_for_by_its_own_label() -> None:
-    own = Subject(model="m", version=3, version_label="v", stable_version=2)
+    scope = ('namespace="here"',)
+    own = Subject(model="m", version=3, scope=scope, version_label="v", stable_version=2)
     rules = HealthPolicy.model_validate(
         {
             "checks": {
@@ -151,7 +182,9 @@ def test_each_version_is_asked_for_by_its_own_label() -> None:
         }
     )
     found = {each.name: each.promql or "" for each in checks(rules, own)}
-    others = {"mine", "stable_requests"}
+    others = {"mine", "stable_requests", "saturation"}
+    assert all('namespace="here"' in query for name, query in found.items() if name != "mine")
+    assert 'pod=~"m-v3-[a-z0-9]+-[a-z0-9]+"' in found["saturation"]
     assert all('v="3"' in query for name, query in found.items() if name not in others)
     assert 'v="2"' in found["error_ratio_increase"]
     assert 'v="2"' in found["latency_p99_factor"]

@@ -126,6 +126,7 @@ _GOALS = st.builds(
     stable=st.sampled_from([None, 1]),
     canary=st.sampled_from([None, 2]),
     share=st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]),
+    full=st.booleans(),
 )
 _SIZES = st.builds(
     Sizes, st.integers(1, 3), autoscaled=st.booleans(), canary_full=st.booleans(),
@@ -195,6 +196,23 @@ def test_a_new_version_takes_over_only_with_all_of_its_pods() -> None:
     change = next_change(Goal(2), seen, Sizes(4))
     assert isinstance(change, Wait)
     assert change.version == 2
+
+
+def test_before_it_takes_over_a_canary_gets_all_the_pods_that_it_needs() -> None:
+    stable, one = Fleet(4, 4, settled=True), Fleet(1, 1, settled=True)
+    seen = Seen({1: stable, 2: one}, "all", 1, {1: 4, 2: 1})
+    goal = Goal(1, 2, 0.2, full=True)
+    assert next_change(goal, seen, Sizes(4)) == Scale(2, 4)
+    grown = replace(seen, fleets={1: stable, 2: stable}, endpoints={1: 4, 2: 4})
+    assert next_change(goal, grown, Sizes(4)) is None
+
+
+def test_a_canary_keeps_its_pods_while_stable_lacks_some_of_its_own() -> None:
+    lacking = Seen({1: Fleet(2, 2, settled=True), 2: Fleet(2, 1)}, "all", 2, {1: 2, 2: 1})
+    assert not isinstance(next_change(Goal(2, 1), lacking, Sizes(2)), Scale)
+    whole = replace(lacking, fleets={1: Fleet(2, 2, settled=True), 2: Fleet(2, 2, settled=True)})
+    back = replace(whole, selection=2, endpoints={2: 2})
+    assert next_change(Goal(2, 1), back, Sizes(2)) == Scale(1, 1)
 
 
 def test_an_autoscaler_keeps_what_it_scaled_to_and_its_successor_begins_there() -> None:

@@ -42,6 +42,7 @@ def test_the_role_in_the_documentation_grants_what_rollouts_do_and_no_more() -> 
     specs = (
         _spec(strategy="in_place"),
         _spec(strategy="canary", canary={"routing": "gateway", "route": "digits"}),
+        _spec(strategy="canary", canary={"routing": "istio", "route": "digits"}),
     )
     needed = {
         (verb, KINDS[kind].group, "/".join(filter(None, (KINDS[kind].plural, subresource))))

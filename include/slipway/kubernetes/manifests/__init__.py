@@ -112,6 +112,7 @@ def render(spec: ModelSpec, version: int | None = None) -> list[Object]:
     if spec.rollout.strategy == "in_place":
         serving = Serving(frozenset({served}), {"stable": served})
         made = in_place_objects(spec, serving)
+        selector[names.INSTANCE_LABEL] = names.service(spec.model)
     else:
         selector[names.VERSION_LABEL] = str(served)
         made = version_objects(spec, served, "", replicas=kubernetes.replicas, with_autoscaler=True)

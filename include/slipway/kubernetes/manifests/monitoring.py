@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def scrape_annotations(spec: ModelSpec) -> dict[str, str]:
     """For Prometheus' usual job that discovers pods by annotation."""
-    _, port, path = _page(spec)
+    _, port, path = metrics_page(spec)
     return {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(port),
@@ -24,7 +24,7 @@ def scrape_annotations(spec: ModelSpec) -> dict[str, str]:
     }
 
 
-def _page(spec: ModelSpec) -> tuple[str, int, str]:
+def metrics_page(spec: ModelSpec) -> tuple[str, int, str]:
     """Where the metrics are: name and number of the port, and the path."""
     if spec.serve.server == "triton":
         return "metrics", triton.METRICS_PORT, triton.METRICS_PATH
@@ -33,7 +33,7 @@ def _page(spec: ModelSpec) -> tuple[str, int, str]:
 
 def pod_monitor(spec: ModelSpec) -> Object:
     """For Prometheus' operator, which makes the pods' labels `slipway_dev_model` and so on."""
-    port, _, path = _page(spec)
+    port, _, path = metrics_page(spec)
     selected = {names.MODEL_LABEL: spec.model, names.COMPONENT_LABEL: names.SERVER}
     content: dict[str, Any] = {
         "selector": {"matchLabels": selected},
