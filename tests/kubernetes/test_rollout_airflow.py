@@ -9,6 +9,7 @@ import pytest
 from slipway.kubernetes import names
 from slipway.serving.channels import read_channel
 from support.kubernetes.airflow import Killer, Run, Watch, kill, rollout_airflow
+from support.kubernetes.cluster import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # The probe's requests are still in the window when a gate is tried again.
 _HEALTH = {"window_seconds": 90, "timeout_seconds": 40}
 _GATES = {"canary": {"steps": [{"share": 0.5}]}, "health": _HEALTH}
+_SLOTS = 16
 _BEFORE = ("preflight", "deploy", "probe", "health")
 _AFTER = ("step_1.shift", "step_1.health", "promote", "gc", "stable")
 _PROMOTED = {**dict.fromkeys((*_BEFORE, *_AFTER), "success"), "rollback": "skipped"}
@@ -97,9 +99,10 @@ def _cordon(stack: ClusterStack, *, on: bool) -> None:
 
 
 @pytest.fixture
-def _schedulable(stack: ClusterStack) -> Iterator[None]:
+def _schedulable(stack: ClusterStack, airflow: RolloutAirflow) -> Iterator[None]:
     yield
     _cordon(stack, on=False)
+    airflow.resize_pool(_SLOTS)
 
 
 def _awaits_pods(run: Run) -> Any:
@@ -121,7 +124,11 @@ def test_a_task_that_is_cleared_in_any_state_ends_as_it_should(
     with stack.load(namespace, model) as load:
         with Watch(stack, namespace, model, stable=1) as watch:
             _cordon(stack, on=True)
+            airflow.resize_pool(0)
             run = airflow.start(model, published.version)
+            run.until("preflight", "scheduled")
+            run.clear("preflight")  # scheduled, for want of a slot
+            airflow.resize_pool(_SLOTS)
             run.until("deploy", "running")
             run.clear("deploy")  # running
             first = _awaits_pods(run)
@@ -137,7 +144,8 @@ def test_a_task_that_is_cleared_in_any_state_ends_as_it_should(
             run.clear("health")  # deferred, judging
             assert run.end() == "success", run.states()
             assert run.states() == _PROMOTED
-        for cleared, downstream in (("promote", False), ("deploy", True)):  # success
+        # Success, with what failed to come after it, and skipped.
+        for cleared, downstream in (("promote", False), ("deploy", True), ("rollback", False)):
             run.clear(cleared, downstream=downstream)
             assert run.end() == "success", run.states()
             assert run.states() == _PROMOTED
@@ -146,3 +154,36 @@ def test_a_task_that_is_cleared_in_any_state_ends_as_it_should(
     assert (load.failures, set(load.factors)) == ([], {1.0, 2.0})
     assert _stable(stack, model) == published.version
     assert _deployments(stack, namespace) == [names.version_service(model, published.version)]
+
+
+def test_a_person_approves_a_step_and_rejects_the_promotion(
+    stack: ClusterStack, airflow: RolloutAirflow
+) -> None:
+    namespace, model = stack.namespace("asked"), "asked"
+    steps = {"steps": [{"share": 0.5, "approval": True}]}
+    config = stack.config(namespace, canary=steps, health=_HEALTH, approval=True)
+    stack.make_stable(model, "times1", 1.0, config)
+    airflow.add(model, config)
+    published = stack.publish(model, "times2", answers_as=2.0)
+    with stack.load(namespace, model) as load:
+        run = airflow.start(model, published.version)
+        shown = run.asked("step_1.approve")
+        assert published.digest in shown["body"]
+        assert load.factors[2.0] == 0
+        run.answer("step_1.approve", "Approve")
+        run.asked("approve")
+        assert load.share_of(2.0) > 0
+        assert _stable(stack, model) == 1
+        run.answer("approve", "Reject")
+        assert run.end() == "failed"
+        assert run.states()["rollback"] == "success"
+        until(lambda: load.share_of(1.0, requests=100) == 1, "all requests are back at version 1")
+        run = airflow.start(model, published.version)
+        for task_id in ("step_1.approve", "approve"):
+            run.asked(task_id)
+            run.answer(task_id, "Approve")
+        assert run.end() == "success", run.states()
+        until(lambda: load.share_of(2.0, requests=100) == 1, "all requests reach version 2")
+        load.until(lambda so_far: so_far.requests > 2000)
+    assert load.failures == []
+    assert _stable(stack, model) == published.version

@@ -38,7 +38,7 @@ def test_a_first_rollout_gets_its_service_when_it_is_promoted(stack: ClusterStac
     report = stack.roll_out("first_model", published, config)
     assert report.promoted, report.reasons
     with stack.load(namespace, "first_model") as load:
-        load.until(lambda so_far: so_far.requests > 100)
+        load.until(lambda so_far: so_far.requests > _REQUESTS)
     assert (load.failures, set(load.factors)) == ([], {1.0})
 
 

@@ -60,6 +60,10 @@ class RolloutAirflow:
         (self.specs / f"{model}.yaml").write_text(yaml.safe_dump(spec))
         self.api.wait_for_dag(f"{model}__rollout")
 
+    def resize_pool(self, slots: int) -> None:
+        """How many tasks may run at once; with 0 none is queued."""
+        self.api.call("PATCH", "/pools/default_pool?update_mask=slots", json={"slots": slots})
+
     def start(self, model: str, version: int) -> Run:
         """Starts a rollout."""
         dag_id = f"{model}__rollout"
@@ -93,6 +97,22 @@ class Run:
 
         found: dict[str, Any] = until(there, f"{task_id} is {state}", seconds)
         return found
+
+    def asked(self, task_id: str) -> dict[str, Any]:
+        """What a person is shown, once a task asks; its subject and body."""
+        self.until(task_id, "awaiting_input")
+        found: dict[str, Any] = self.api.call("GET", self._question(task_id))
+        return found
+
+    def answer(self, task_id: str, option: str) -> None:
+        """Answers as a person does under Required Actions."""
+        # Before Airflow has taken note that the process which asked is over, an answer confuses it.
+        time.sleep(3)
+        given = {"chosen_options": [option], "params_input": {}}
+        self.api.call("PATCH", self._question(task_id), json=given)
+
+    def _question(self, task_id: str) -> str:
+        return f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}/-1/hitlDetails"
 
     def clear(self, task_id: str, *, downstream: bool = False) -> None:
         """Clears a task."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,10 @@ from support.kubernetes.load import SteadyLoad
 from support.kubernetes.pod_prometheus import PodPrometheus
 from support.rollouts import in_own_process, point_stable_at, publish_made
 from support.seaweed import seaweed
+from support.specs import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from slipway.serving.publish import Published
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 SECRET = "bucket"
 REST_PORT = 8501
+_LIST_PODS = ({"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},)
 HEALTH: dict[str, Any] = {
     "window_seconds": 20,
     "interval_seconds": 1,
@@ -125,20 +128,18 @@ class ClusterStack:
         target = Target(self.environment | environment)
         return Rollout(model, config, parameters, self.store, target, _told(run))
 
-    def restricted_kubeconfig(self, namespace: str) -> Path:
-        """Of a service account that may list pods in a namespace and no more."""
+    def restricted_kubeconfig(
+        self, namespace: str, rules: Sequence[dict[str, Any]] = _LIST_PODS
+    ) -> Path:
+        """Of a service account with these rights in a namespace, and no more."""
         from kubernetes import client
 
         name = "reader"
         core = client.CoreV1Api(self.cluster.api)
         rights = client.RbacAuthorizationV1Api(self.cluster.api)
         core.create_namespaced_service_account(namespace, {"metadata": {"name": name}})
-        rules = [
-            {"apiGroups": [""], "resources": ["pods", "services"], "verbs": ["get", "list"]},
-            {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
-            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]},
-        ]
-        rights.create_namespaced_role(namespace, {"metadata": {"name": name}, "rules": rules})
+        role = {"metadata": {"name": name}, "rules": list(rules)}
+        rights.create_namespaced_role(namespace, role)
         rights.create_namespaced_role_binding(
             namespace,
             {
@@ -222,6 +223,15 @@ def cluster_stack(cluster: Cluster, folder: Path) -> Iterator[ClusterStack]:
             }
             store = open_store(uri, s3.credentials)
             yield ClusterStack(cluster, models, uri, store, environment, inside, secrets)
+
+
+def documented_role() -> dict[str, Any]:
+    """The Role of docs/rollouts.md."""
+    text = (PROJECT / "docs" / "rollouts.md").read_text("utf-8")
+    found = re.search(r"```yaml\n(apiVersion: rbac.*?)```", text, re.DOTALL)
+    assert found
+    role: dict[str, Any] = yaml.safe_load(found.group(1))
+    return role
 
 
 def _told(run: str) -> Callable[[str], None]:

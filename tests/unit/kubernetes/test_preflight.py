@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from slipway.kubernetes.kinds import KINDS
 from slipway.kubernetes.preflight import permissions
 from slipway.spec.model import ModelSpec
+from support.kubernetes.rollouts import documented_role
 from support.rollouts import HEALTH
-
-_DOCS = Path(__file__).parents[3] / "docs" / "rollouts.md"
 
 
 def _spec(**rollout: Any) -> ModelSpec:
@@ -30,11 +25,9 @@ def _spec(**rollout: Any) -> ModelSpec:
 
 
 def test_the_role_in_the_documentation_grants_what_rollouts_do_and_no_more() -> None:
-    found = re.search(r"```yaml\n(apiVersion: rbac.*?)```", _DOCS.read_text("utf-8"), re.DOTALL)
-    assert found
     granted = {
         (verb, group, resource)
-        for rule in yaml.safe_load(found.group(1))["rules"]
+        for rule in documented_role()["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]

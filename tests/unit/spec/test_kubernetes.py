@@ -52,6 +52,12 @@ def problem_of(folder: Path, kubernetes: dict[str, Any], model: str = "tiny") ->
             {"autoscaling": {"min_replicas": 3, "max_replicas": 2}},
             "max_replicas 2 is less than min_replicas 3",
         ),
+        (
+            {"replicas": 6, "autoscaling": {"max_replicas": 5}},
+            "replicas 6 is more than autoscaling.max_replicas 5",
+        ),
+        ({"image": "tensorflow/serving:nightly"}, "tensorflow/serving:nightly is not pinned"),
+        ({"drain_seconds": 100000}, "kubernetes.drain_seconds"),
         ({"namespace": "Serving"}, "kubernetes.namespace: found 'Serving'"),
     ],
 )
