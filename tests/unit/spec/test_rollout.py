@@ -16,6 +16,7 @@ from support.specs import PROJECT, SMALLEST
 if TYPE_CHECKING:
     from pathlib import Path
 
+_PROMISE = "health: {promise: {error_ratio: 0.05}}"
 _CLUSTER = "serve: {kubernetes: {namespace: serving}}\n"
 
 
@@ -49,7 +50,7 @@ def _problem(file: Path) -> str:
             "rollout.probe.requests: 9 are too few",
         ),
         (
-            "{strategy: canary, probe: {rate_per_second: 3}, health: {promise: {error_ratio: 0.1}}}",
+            f"{{strategy: canary, probe: {{rate_per_second: 3}}, {_PROMISE}}}",
             "rollout.probe.rate_per_second: 3 a second are fewer than the 10",
         ),
         (
