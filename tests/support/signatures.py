@@ -55,3 +55,23 @@ def several(workspace: Workspace) -> ArtifactRef:
     with workspace.staging() as folder:
         tf.saved_model.save(module, str(folder / "saved_model"), signatures=signatures)
         return workspace.keep(folder, "saved_model")
+
+
+def recurrent(workspace: Workspace, *, unroll: bool) -> ArtifactRef:
+    """An LSTM and a dense layer with gelu, as Keras exports them."""
+    import tf_keras
+
+    layers = tf_keras.layers
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((4,), name="features"),
+            layers.Reshape((4, 1), name="series"),
+            layers.LSTM(4, unroll=unroll, name="memory"),
+            layers.Dense(8, activation="gelu", name="hidden"),
+            layers.Dense(2, name="classes"),
+        ],
+        name="net",
+    )
+    with workspace.staging() as folder:
+        model.export(str(folder / "saved_model"))
+        return workspace.keep(folder, "saved_model")

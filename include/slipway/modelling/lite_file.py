@@ -75,12 +75,17 @@ def _ask(variant: str, runner: Any, inputs: Mapping[str, Any]) -> None:
     try:
         runner(**zeros)
     except (RuntimeError, ValueError) as error:
-        raise TerminalError(
-            f"{variant}: the model was converted, but LiteRT cannot run it: {error}",
-            hint="inputs of very different sizes make this with int8: scale them before the model, "
-            "or use precision float32, dynamic_range or float16",
-            subject=variant,
-        ) from error
+        raise unrunnable(variant, "LiteRT", error) from error
+
+
+def unrunnable(variant: str, runtime: str, error: Exception) -> TerminalError:
+    """What to tell of a file that a runtime refuses."""
+    return TerminalError(
+        f"{variant}: the model was converted, but {runtime} cannot run it: {error}",
+        hint="inputs of very different sizes make this with int8: scale them before the model, "
+        "or use precision float32, dynamic_range or float16",
+        subject=variant,
+    )
 
 
 def _require_names(variant: str, signature: Signature, found: Mapping[str, list[str]]) -> None:

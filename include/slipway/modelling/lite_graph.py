@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slipway.modelling.naming import unknown_name
+from slipway.modelling.naming import layer_in, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,13 +138,10 @@ def feed(details: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _layers(tensor: str) -> list[str]:
-    """Layers in a tensor's name, which is one path a fused operation: <model>/<layer>/<op>;...
-
-    Where a model has no layers, the operation's own name in TensorFlow stands for one.
-    """
+    """Layers in a tensor's name, which is one path a fused operation: <model>/<layer>/<op>;..."""
     found = []
     for part in tensor.split(";"):
         path = [each for each in part.split("/") if not each.startswith(_CALLS)]
         if path and ":" not in path[-1]:
-            found.append(path[-2] if len(path) > 1 else path[-1])
+            found.append(layer_in(path))
     return found

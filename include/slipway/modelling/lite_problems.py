@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 
 from slipway.errors import TerminalError
+from slipway.modelling.naming import layer_in
 
+# Of TensorFlow, by which lists of tensors are kept: what a layer with a loop becomes.
+_LISTS = "tf.TensorList"
+_UNROLL = (
+    "write LSTM, GRU and other loops without the loop: unroll=True, which takes any batch and the "
+    "same weights; TFLite has the loop for fixed batches only, or leave this variant out"
+)
 _WAYS_OUT = {
     "float32": "set select_tf_ops, which needs a server that links TensorFlow's own operations, "
     "replace the operation by one that TFLite has, move it out of the model, or leave this variant "
@@ -16,6 +23,8 @@ _WAYS_OUT = {
     "the layer in keep_float, or replace the operation",
 }
 _LONGEST_MESSAGE = 400
+# What its messages name beside the operation that they are about.
+_NO_OPERATION = frozenset({"", "tf.", "tf.Const"})
 
 
 def unconvertible(
@@ -26,7 +35,7 @@ def unconvertible(
     operations = _operations(error, text)
     layers = _layers(error, text)
     way = "int8" if precision in {"int8", "int16x8"} else "selected" if selected else "float32"
-    hint = _WAYS_OUT[way]
+    hint = _UNROLL if any(name.startswith(_LISTS) for name in operations) else _WAYS_OUT[way]
     details = {"operations": operations, "layers": layers, "precision": precision}
     if not operations:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -50,11 +59,11 @@ def _operations(error: Exception, text: str) -> list[str]:
         found += [f"tf.{name.strip().removeprefix('Flex')}" for name in group.split(",")]
     found += re.findall(r"'(tfl?\.[\w.]+)' op", text)
     found += re.findall(r"Quantization not yet supported for op: '?([\w.]+)", text)
-    return list(dict.fromkeys(name for name in found if name and name != "tf."))
+    return list(dict.fromkeys(name for name in found if name not in _NO_OPERATION))
 
 
 def _layers(error: Exception, text: str) -> list[str]:
-    """Layers, as far as the operation's location tells them: <model>/<layer>/<operation>."""
+    """Layers, as far as the operation's location tells them."""
     places = [
         call.name
         for item in getattr(error, "errors", ())
@@ -62,6 +71,5 @@ def _layers(error: Exception, text: str) -> list[str]:
         if call.name
     ]
     places += re.findall(r'loc\((?:fused\[)?(?:callsite\()?"([^"]+)"', text)
-    found = [place.split("/") for place in places if "/" in place]
-    names = [parts[-2].split(":")[0] for parts in found]
+    names = [layer_in(place.split("/")).split(":")[0] for place in places if "/" in place]
     return list(dict.fromkeys(name for name in names if name))

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 from slipway.errors import TerminalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+
+def layer_in(path: Sequence[str]) -> str:
+    """The layer in an operation's path, as far as that tells: <model>/<layer>/<scope>/<operation>.
+
+    Scopes within a layer are functions of TensorFlow, which are written with capitals as a rule:
+    hidden/Gelu/mul. Where a model has no layers, the operation's own name stands for one.
+    """
+    *scopes, operation = path
+    named = [each for each in scopes if not each[:1].isupper()]
+    return (named or scopes or [operation])[-1]
 
 
 def unknown_name(

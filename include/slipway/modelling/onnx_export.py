@@ -124,6 +124,7 @@ def _converted(variant: str, folder: Path, signature: Signature, opset: int) -> 
                 output_names=outputs,
                 tensors_to_rename=names,
                 initialized_tables=tables,
+                custom_op_handlers={"Erfc": (_erfc, [])},
             )
             if not complaints.found:
                 return optimizer.optimize_graph(converted).make_model("slipway")
@@ -134,6 +135,26 @@ def _converted(variant: str, folder: Path, signature: Signature, opset: int) -> 
         log.removeHandler(complaints)
         log.propagate = propagated
     raise _unconvertible(variant, opset, complaints.found)
+
+
+def _erfc(context: Any, node: Any, _name: str, _args: object) -> None:
+    """1 - Erf, as ONNX has no Erfc: which TensorFlow makes of the activation gelu."""
+    import numpy as np
+    from tf2onnx.utils import map_onnx_to_numpy_type
+
+    [source], [output] = node.input, node.output
+    dtype, shape = context.get_dtype(output), context.get_shape(output)
+    context.remove_node(node.name)
+    error = context.make_node("Erf", [source], dtypes=[dtype], shapes=[shape])
+    one = context.make_const(f"{node.name}_one", np.array(1, map_onnx_to_numpy_type(dtype)))
+    context.make_node(
+        "Sub",
+        [one.output[0], error.output[0]],
+        outputs=[output],
+        name=node.name,
+        dtypes=[dtype],
+        shapes=[shape],
+    )
 
 
 def _simplified(variant: str, model: Any) -> Any:

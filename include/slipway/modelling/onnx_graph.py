@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from slipway.modelling.naming import unknown_name
+from slipway.modelling.naming import layer_in, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,14 +21,9 @@ _COUNT = re.compile(r"__\d+$")
 
 
 def layer_of(node: str) -> str:
-    """The layer of a node, as far as its name tells: <model>/<layer>/<operation>.
-
-    Where a model has no layers, the operation's own name in TensorFlow stands for one.
-    """
+    """The layer of a node, as far as its name tells; see `slipway.modelling.naming.layer_in`."""
     parts = [part for part in _COUNT.sub("", node).split("/") if not part.startswith(_CALLS)]
-    if not parts:
-        return node
-    return parts[-2] if len(parts) > 1 else parts[-1]
+    return layer_in(parts) if parts else node
 
 
 def named_nodes(variant: str, model: Any, names: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from slipway.errors import TerminalError
 from slipway.modelling import keras, lite, lite_errors, lite_file, saved_model
 from slipway.modelling.calibration import load_calibration
 from slipway.modelling.lite import INTEGER, Optimization, Precision
-from slipway.modelling.lite_file import FLEX
+from slipway.modelling.lite_file import FLEX, unrunnable
 from slipway.modelling.lite_graph import operation_kinds
 from slipway.modelling.lite_recipes import Recipe, is_calibrated
 from slipway.spec.base import StepConfig
@@ -258,9 +258,13 @@ def _layer_errors(
         return []  # LiteRT cannot run it
     name, signature = next(iter(signatures.items()))
     examples = islice(calibration.single(signature.inputs), _COMPARED)
-    found = lite_errors.find_layer_errors(
-        conversion.float_content, conversion.content, name, examples
-    )
+    try:
+        found = lite_errors.find_layer_errors(
+            conversion.float_content, conversion.content, name, examples
+        )
+    except RuntimeError as error:
+        # A delegate may take what these refuse, but no server is bound to have one.
+        raise unrunnable(context.variant, "LiteRT without a delegate", error) from None
     errors = [error.as_details() for error in found]
     if errors:
         context.say(lite_errors.summary(errors))

@@ -156,6 +156,8 @@ def test_a_fixed_batch_leaves_the_other_sizes_and_the_model_alone() -> None:
     [
         ("StatefulPartitionedCall/sequential/conv1/BiasAdd__6", "conv1"),
         ("StatefulPartitionedCall/model/sex_index/None_Lookup/LookupTableFindV2", "sex_index"),
+        ("StatefulPartitionedCall/model/hidden/Gelu/mul_1", "hidden"),
+        ("StatefulPartitionedCall/net/backbone/conv1/BatchNorm/FusedBatchNormV3", "conv1"),
         ("StatefulPartitionedCall/matmul_1", "matmul_1"),
         ("StatefulPartitionedCall", "StatefulPartitionedCall"),
     ],

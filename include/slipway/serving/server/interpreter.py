@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 # How an interpreter says that a file has operations of TensorFlow's own.
 _SELECTED = "Select TensorFlow op"
+_FLEX = "Flex"
 
 
 class MissingOperationsError(RuntimeError):
@@ -41,7 +42,16 @@ def open_interpreter(file: Path, threads: int) -> Any:
         if _SELECTED not in str(error):
             raise
         return _tensorflows(file, threads)
-    return interpreter
+    return _tensorflows(file, threads) if _lacks(interpreter) else interpreter
+
+
+def _lacks(interpreter: Any) -> bool:
+    """Whether operations of TensorFlow's own are left that nothing has taken over.
+
+    Behind an operation whose sizes are known at a request only, they are refused only then.
+    """
+    operations = interpreter._get_ops_details()  # noqa: SLF001  # there is no public name for it
+    return any(str(each["op_name"]).startswith(_FLEX) for each in operations)
 
 
 def _tensorflows(file: Path, threads: int) -> Any:
@@ -51,8 +61,14 @@ def _tensorflows(file: Path, threads: int) -> Any:
     try:
         interpreter.allocate_tensors()
     except RuntimeError as error:
-        raise MissingOperationsError(
-            "it has operations of TensorFlow itself (select_tf_ops), which neither LiteRT nor "
-            f"TensorFlow {tf.__version__} links; TensorFlow Serving does, and TensorFlow up to 2.19"
-        ) from error
+        raise _missing(tf.__version__) from error
+    if _lacks(interpreter):
+        raise _missing(tf.__version__)
     return interpreter
+
+
+def _missing(version: str) -> MissingOperationsError:
+    return MissingOperationsError(
+        "it has operations of TensorFlow itself (select_tf_ops), which neither LiteRT nor "
+        f"TensorFlow {version} links; TensorFlow Serving does, and TensorFlow up to 2.19"
+    )
