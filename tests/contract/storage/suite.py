@@ -197,13 +197,16 @@ class StoreContract:
         assert caught.value.subject == str(model / name)
         assert store.get("m/1/slipway.json") is None
         assert store.get(f"m/1/{name}") is None
+        # It comes last: a server that reads the folder never takes half a model for a whole one.
+        assert store.get("m/1/saved_model.pb") is None
 
     def test_a_file_that_vanished_is_never_committed(self, store: Store, model: Path):
         files = folder_files(model)
         (model / "variables" / "index").unlink()
         with pytest.raises(TerminalError, match="variables/index changed or vanished"):
-            store.place(model, files, "m/1", commit=COMMIT)
+            store.place(model, files, "m/1", last=["saved_model.pb"], commit=COMMIT)
         assert store.get("m/1/slipway.json") is None
+        assert store.get("m/1/saved_model.pb") is None
 
     def test_discards_a_folder(self, store: Store, model: Path):
         store.put("m/_slipway/ledger.json", b"{}")

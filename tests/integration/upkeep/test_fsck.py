@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from slipway.errors import TerminalError
 from slipway.serving.channels import move_channel
 from slipway.serving.layout import Layout, resolve
 from slipway.serving.ledger_changes import allocate, mark, read_ledger
@@ -123,6 +124,11 @@ def test_what_is_well_has_no_findings(store: Store, tmp_path: Path):
     size = sum(resolve(store, MODEL, version).size_bytes for version in (1, 2))
     assert report.read_bytes == size
     assert seen[-1] == (size, size)
+
+
+def test_a_mistyped_model_is_no_proof_that_all_is_well(store: Store):
+    with pytest.raises(TerminalError, match="there is nothing of digitz at"):
+        check(store, "digitz")
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -89,14 +89,14 @@ def batching_config(plan: Plan) -> str:
     )
 
 
-def sync_command(plan: Plan) -> list[str]:
-    """What keeps the server's folder in step with the bucket."""
+def sync_command(plan: Plan, server: str) -> list[str]:
+    """What keeps a server's folder in step with the bucket, and what the server has loaded in it."""
     folder = f"{FOLLOWED_FOLDER}/{plan.model}"
     command = ["sync", plan.bucket, folder, "--host", "0.0.0.0"]  # noqa: S104 - in a container
     if plan.options.latest > 1:
         # One more than is served, so that the server never reads what goes.
         command += ["--keep", str(plan.options.latest + 1)]
-    return command
+    return [*command, "--status-url", f"http://{server}:{REST_PORT}/v1/models/{plan.model}"]
 
 
 def run_script(plan: Plan) -> str:
@@ -104,15 +104,20 @@ def run_script(plan: Plan) -> str:
     lines = ["#!/bin/sh", "# Run it in its own folder.", "set -eu"]
     name = f"{plan.model}-serving"
     syncing = plan.reading.way == "sync"
+    network: list[str] = []
     if syncing:
-        lines += ["", f"docker volume create {_volume(plan)}"]
+        # On a network of its own a container is found by its name.
+        network = ["--network", f"{plan.model}-network"]
+        made = f"docker network create {network[1]}"
+        known = f"docker network inspect {network[1]} >/dev/null 2>&1"
+        lines += ["", f"docker volume create {_volume(plan)}", f"{known} || {made}"]
         command = ["docker", "run", "--detach", "--restart", "unless-stopped"]
         command += ["--name", f"{plan.model}-sync", *_docker_environment(plan)]
         command += _docker_credentials(plan)
-        command += ["--volume", f"{_volume(plan)}:{FOLLOWED_FOLDER}", SYNC_IMAGE, "slipway"]
-        lines.append(_shell([*command, *sync_command(plan)]))
+        command += [*network, "--volume", f"{_volume(plan)}:{FOLLOWED_FOLDER}", SYNC_IMAGE]
+        lines.append(_shell([*command, "slipway", *sync_command(plan, name)]))
     command = ["docker", "run", "--detach", "--restart", "unless-stopped", "--name", name]
-    command += ["--publish", f"127.0.0.1:{REST_PORT}:{REST_PORT}"]
+    command += [*network, "--publish", f"127.0.0.1:{REST_PORT}:{REST_PORT}"]
     command += ["--publish", f"127.0.0.1:{GRPC_PORT}:{GRPC_PORT}"]
     if plan.gpu:
         command += ["--gpus", "all"]
@@ -143,11 +148,10 @@ def compose(plan: Plan) -> str:
     document: dict[str, Any] = {"services": services}
     reader = server
     if plan.reading.way == "sync":
-        status = f"http://serving:{REST_PORT}/v1/models/{plan.model}"
         reader = {
             "image": SYNC_IMAGE,
             "restart": "unless-stopped",
-            "command": ["slipway", *sync_command(plan), "--status-url", status],
+            "command": ["slipway", *sync_command(plan, "serving")],
             "volumes": [f"{_VOLUME}:{FOLLOWED_FOLDER}"],
             "healthcheck": {"test": ["CMD", "python", "-c", _ALIVE]},
         }

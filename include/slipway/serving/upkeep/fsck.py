@@ -68,10 +68,17 @@ def check(
         progress: With `deep`, called with the bytes read so far and in all.
 
     Raises:
-        TerminalError: The store refuses.
+        TerminalError: The store refuses, or holds nothing of the model: its name or the address is
+            mistyped, which is no proof that all is well.
         TransientError: The store does not answer.
     """
     found = survey(store, model)
+    if found.is_empty:
+        raise TerminalError(
+            f"there is nothing of {model} at {store.uri}",
+            hint="correct the model's name or the address, or publish it first",
+            subject=f"{store.uri}/{model}",
+        )
     findings = list(_shallow(store, found))
     manifests = [folder.manifest for folder in found.folders.values() if folder.manifest]
     read_bytes = 0

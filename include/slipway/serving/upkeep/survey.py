@@ -72,6 +72,7 @@ class Survey:
         staging: What publishers are staging or have left behind.
         foreign: Everything else, bookkeeping excepted.
         damages: What the ledger or a channel is damaged by, by its path.
+        is_empty: Whether nothing at all lies there.
     """
 
     model: str
@@ -83,6 +84,7 @@ class Survey:
     staging: list[ObjectInfo] = field(default_factory=list)
     foreign: list[ObjectInfo] = field(default_factory=list)
     damages: dict[str, TerminalError] = field(default_factory=dict)
+    is_empty: bool = True
 
     @property
     def pointed_to(self) -> dict[int, tuple[ChannelName, ...]]:
@@ -107,6 +109,7 @@ def survey(store: Store, model: str) -> Survey:
     layout = Layout(model)
     found = Survey(model)
     for info in store.list(model):
+        found.is_empty = False
         _sort_in(found, layout, info)
     for folder in found.folders.values():
         if any(info.path == layout.manifest(folder.version) for info in folder.objects):

@@ -177,6 +177,11 @@ def test_the_script_starts_what_the_compose_file_starts(tmp_path: Path, uri: str
         writer = done.stdout.split("==\n")[-3].splitlines()
         assert writer[writer.index("--volume") + 1] == "tiny-models:/models"
         assert "tiny-models:/models:ro" in server
+        # One finds the other by its name, and asks it what it has loaded.
+        networks = {each[each.index("--network") + 1] for each in (writer, server)}
+        assert networks == {"tiny-network"}
+        name = server[server.index("--name") + 1]
+        assert writer[-2:] == ["--status-url", f"http://{name}:8501/v1/models/tiny"]
     assert shlex.split(written["run.sh"].replace("\\\n", ""))
 
 
