@@ -14,6 +14,7 @@ from typing import Literal
 
 _SURE = 0.99
 _LARGEST_SAMPLE = 1 << 24
+_COUNTED_ERRORS = 100
 
 
 def sequential(
@@ -90,9 +91,14 @@ def requests_to_catch(*, tolerated: float, caught: float, risk: float) -> int:
 def requests_to_pass(*, tolerated: float, caught: float, risk: float) -> int:
     """Requests after which `sequential` has passed the ratio `tolerated` in 99 of 100 cases.
 
-    By the same approximation; a lower ratio passes sooner.
+    Counted exactly while few errors are among them, else by the same approximation; a lower ratio
+    passes sooner.
     """
     failed, passed = _weights(tolerated, caught)
+    for errors in range(_COUNTED_ERRORS):
+        needed = math.ceil((_bound(risk) + errors * (failed + passed)) / passed)
+        if _at_most(errors, needed, tolerated) >= _SURE:
+            return needed
     drift = (1 - tolerated) * passed - tolerated * failed
     spread = (failed + passed) * math.sqrt(tolerated * (1 - tolerated))
     return _solve(drift, spread, _bound(risk))
@@ -101,6 +107,15 @@ def requests_to_pass(*, tolerated: float, caught: float, risk: float) -> int:
 def seconds_for(requests: int, per_second: float) -> float:
     """Seconds in which so many requests come in 99 of 100 cases, if they come by chance."""
     return _solve(1.0, 1.0, float(requests)) / per_second
+
+
+def _at_most(errors: int, requests: int, ratio: float) -> float:
+    """Probability of so many errors or fewer, by the binomial distribution."""
+    term = total = (1 - ratio) ** requests
+    for found in range(errors):
+        term *= (requests - found) / (found + 1) * ratio / (1 - ratio)
+        total += term
+    return total
 
 
 def _weights(tolerated: float, caught: float) -> tuple[float, float]:

@@ -43,7 +43,7 @@ def _problem(file: Path) -> str:
         ),
         (
             "{strategy: canary, probe: {requests: 200}, health: {promise: {error_ratio: 0.05}}}",
-            "rollout.probe.requests: 200 are too few to pass the health gate, which takes 432",
+            "rollout.probe.requests: 200 are too few to pass the health gate, which takes 454",
         ),
         (
             "{probe: {requests: 9}, health: {checks: {error_ratio: {largest: 0.01, caught: 0.1}}}}",
@@ -65,7 +65,7 @@ def test_what_no_canary_could_pass_is_refused(tmp_path: Path, rollout: str, said
 
 def test_a_promise_brings_the_requests_that_it_needs(tmp_path: Path) -> None:
     spec = load_spec(_write(tmp_path, "{strategy: canary, health: {promise: {error_ratio: 0.05}}}"))
-    assert spec.rollout.probe.requests == spec.rollout.health.enough_requests == 432
+    assert spec.rollout.probe.requests == spec.rollout.health.enough_requests == 454
     # As the steps of a rollout read it again, with every field given.
     assert ModelSpec.model_validate(spec.rendered()) == spec
 
