@@ -90,7 +90,7 @@ def batching_config(plan: Plan) -> str:
 
 
 def sync_command(plan: Plan, server: str) -> list[str]:
-    """What keeps a server's folder in step with the bucket, and what the server has loaded in it."""
+    """What keeps a folder in step with the bucket, and with what the server has loaded of it."""
     folder = f"{FOLLOWED_FOLDER}/{plan.model}"
     command = ["sync", plan.bucket, folder, "--host", "0.0.0.0"]  # noqa: S104 - in a container
     if plan.options.latest > 1:
