@@ -15,6 +15,7 @@ from slipway.rollout.preflight import preflight
 from slipway.rollout.promote import promote
 from slipway.rollout.rollback import rollback
 from slipway.rollout.shift import shift
+from support.kubernetes.cluster import until
 from support.kubernetes.routes import http_route, route_definitions, virtual_service
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def test_weights_move_and_come_back_and_leave_what_others_wrote(
         assert weights() == {1: 50, 3: 50}
         promote(good)
         assert weights() == {3: 100}
+        until(lambda: load.share_of(3.0, requests=100) == 1, "all requests reach version 3")
         load.until(lambda so_far: so_far.requests > 2000)
     # Nothing routes by the route here: the entry Service leads to stable, whatever the weights.
     assert (load.failures, set(load.factors)) == ([], {1.0, 3.0})
