@@ -48,7 +48,7 @@ class Fleets:
         """Make a change; `OutdatedError` if what it rests on has changed meanwhile."""
         match change:
             case Apply(version):
-                self._apply(version, order, known=version in observed.deployments)
+                self._apply(version, order)
             case Scale(version, replicas):
                 self._scale(observed.deployments[version], replicas)
             case Select(selection):
@@ -96,15 +96,11 @@ class Fleets:
         """What a version consists of on the cluster, its Deployment first; without its scale."""
         return self._rendered.objects(version, digest)
 
-    def _apply(self, version: int, order: Order, *, known: bool) -> None:
+    def _apply(self, version: int, order: Order) -> None:
         for found in manifests.shared_objects(self._spec):
             self._cluster.apply(self._placed(found))
         applied, (deployment, *others) = self._rendered.of(version, order)
         stamp, placed = self._stamp(order), self._placed(deployment)
-        if not known:
-            # Without pods: a run that was overtaken before this write must not add any to those
-            # that the entry Service selects. Its next write is fenced.
-            self._cluster.create({**placed, "spec": {**placed["spec"], "replicas": 0}})
         made = self._cluster.apply(annotated(placed, stamp))
         # The garbage collector then takes them with the Deployment, however this process ends.
         for found in others:

@@ -40,7 +40,11 @@ def shift(rollout: Rollout, share: float) -> tuple[dict[str, float], dict[str, A
     serving = rollout.converge(0.0 if first else share)
     since = time.time()
     reached = rollout.servers.reached_share()
-    rollout.say(f"asked for {share:.0%} of the requests; {rollout.name} gets {reached or 0:.0%}")
+    rollout.say(
+        f"no version is stable yet, so {rollout.name} is probed again"
+        if first
+        else f"{rollout.name} gets {reached or 0:.0%} of the requests; {share:.0%} were asked for"
+    )
     figures = {} if not first and _clients_are_enough(rollout) else probe(rollout)[0]
     details: dict[str, Any] = {
         "share": share,
