@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from variant_options import CONVERSIONS, TRAINED
+from variant_plot import plot
 
 from slipway.report.content import REPORT_JSON, Report
 
@@ -33,6 +34,7 @@ SMALLEST_INT8_SIZE_RATIO = 3.5
 SMALLEST_INT8_SPEED_RATIO = 1.8
 MODELS = ("digits", "diabetes", "mobilenet")
 _JUDGED = ("lite", "lite_dynamic", "lite_int8")
+_PLOT = "img/variants.svg"
 _HEAD = """# What each option costs and gives
 
 Written by `.venv/bin/python bench/variants.py --write docs/variants.md`. Latency, throughput
@@ -42,6 +44,8 @@ labels: read its agreement with the original, not its accuracy, and expect range
 model has. Its spec rejects what is slower than the original (`gates.latency.largest_ratio: 1.0`).
 In the same run int8 TFLite must be {size} times smaller and {speed} times faster than float32
 TFLite, and dynamic range must lose that gate by itself.
+
+![Compressed size and time of one request, by option]({plot})
 """
 _COLUMNS = (
     "option", "metric", "agreement", "size KB", "compressed KB", "p50 ms", "p99 ms",
@@ -167,13 +171,17 @@ def main() -> int:
     reports = [measure(model, given.option, given.workspace) for model in given.model]
     page = "\n".join(
         [
-            _HEAD.format(size=SMALLEST_INT8_SIZE_RATIO, speed=SMALLEST_INT8_SPEED_RATIO),
+            _HEAD.format(
+                size=SMALLEST_INT8_SIZE_RATIO, speed=SMALLEST_INT8_SPEED_RATIO, plot=_PLOT
+            ),
             *map(section, reports),
         ]
     )
     print(page)
     if given.write:
         given.write.write_text(page)
+        drawn = given.write.parent / _PLOT
+        drawn.write_text(plot(reports))
     if given.json:
         given.json.write_text(json.dumps([report.model_dump(mode="json") for report in reports]))
     problems = [

@@ -28,11 +28,18 @@ def options() -> Any:
     return variant_options
 
 
-def choices(technique: str) -> set[tuple[str, str, str]]:
-    """Every named choice of a technique: (technique, field, value)."""
-    return {
+def choices(technique: str) -> set[tuple[str, str, Any]]:
+    """Every named choice of a technique, and every switch: (technique, field, value)."""
+    fields = config_class(technique).model_fields
+    switches = {
         (technique, name, value)
-        for name, field in config_class(technique).model_fields.items()
+        for name, field in fields.items()
+        if field.annotation is bool
+        for value in (False, True)
+    }
+    return switches | {
+        (technique, name, value)
+        for name, field in fields.items()
         if name not in _NOT_PRECISION
         for kind in (field.annotation, *get_args(field.annotation))
         if get_origin(kind) is Literal
@@ -50,7 +57,7 @@ def test_every_choice_of_every_conversion_is_measured(options: Any) -> None:
             measured |= {
                 (technique, name, value)
                 for name, value in config.model_dump().items()
-                if isinstance(value, str)
+                if isinstance(value, (str, bool))
             }
     assert wanted
     assert wanted <= measured, sorted(wanted - measured)
