@@ -45,6 +45,8 @@ model has. Its spec rejects what is slower than the original (`gates.latency.lar
 In the same run int8 TFLite must be {size} times smaller and {speed} times faster than float32
 TFLite, and dynamic range must lose that gate by itself.
 
+Blue points passed the gates of their spec, red ones were rejected.
+
 ![Compressed size and time of one request, by option]({plot})
 """
 _COLUMNS = (

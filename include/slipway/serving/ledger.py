@@ -31,6 +31,8 @@ class LedgerEntry(BaseModel):
             becomes of the adoption.
         fallback: The version that serves where this one's engines cannot; it stays as long as
             this one does.
+        shared: Whether a second publisher began before the first had finished: one of them may
+            pause, and commit long after the other.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +41,7 @@ class LedgerEntry(BaseModel):
     state: VersionState
     by_hand: bool = False
     fallback: int | None = None
+    shared: bool = False
 
 
 class Move(BaseModel):
@@ -126,6 +129,19 @@ class Ledger(BaseModel):
             }
         )
 
+    def joined(self, version: int) -> Ledger:
+        """This ledger with a version that one more publishes; itself if that is known, or over."""
+        known = self.versions[version]
+        if known.shared or known.state != "allocated":
+            return self
+        entry = known.model_copy(update={"shared": True})
+        return self.model_copy(
+            update={
+                "generation": self.generation + 1,
+                "versions": {**self.versions, version: entry},
+            }
+        )
+
     def released(self, version: int) -> Ledger:
         """This ledger without a number: it is bound to nothing, and still never given out."""
         kept = {number: entry for number, entry in self.versions.items() if number != version}
@@ -134,7 +150,7 @@ class Ledger(BaseModel):
     def marked(self, version: int, state: VersionState) -> Ledger:
         """This ledger with a version in another state."""
         known = self.versions[version]
-        entry = LedgerEntry(digest=known.digest, state=state, fallback=known.fallback)
+        entry = known.model_copy(update={"state": state, "by_hand": False})
         return self.model_copy(
             update={
                 "generation": self.generation + 1,

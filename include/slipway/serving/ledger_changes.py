@@ -74,10 +74,13 @@ def allocate(store: Store, model: str, digest: str, *, fallback: int | None = No
 
     def change(ledger: Ledger) -> Ledger:
         nonlocal fresh
-        fresh = ledger.version_of(digest) is None
-        if fresh:
+        version = ledger.version_of(digest)
+        fresh = version is None
+        if version is None:
             # The first number of all was chosen by the folders already.
             ledger = ledger.allocated(digest, folders() if ledger.generation else ())
+        else:
+            ledger = ledger.joined(version)
         return ledger if fallback is None else _with_fallback(ledger, digest, fallback)
 
     seen = _move(store, model, change)

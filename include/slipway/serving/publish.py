@@ -76,8 +76,9 @@ def publish(  # noqa: PLR0913 - each argument is a fact of its own about the ver
     The same content is the same version, however often and by however many it is published, and
     wherever an earlier attempt was killed; what the manifest says is what its first publisher said.
 
-    It costs one request for each file and for the golden requests, and 6 at most on S3; of a file
-    of more than 8 MiB, one for each such part and 2.
+    It costs one request for each file and for the golden requests, and 6 at most on S3, one more
+    if another has begun to publish the same; of a file of more than 8 MiB, one for each such part
+    and 2.
 
     Args:
         store: Open at the base URI.

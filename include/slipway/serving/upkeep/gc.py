@@ -68,7 +68,7 @@ class GcReport(BaseModel):
         kept: The versions that stay, newest first.
         removed: What went.
         waiting: Leftovers that are not old enough, whose age the store does not tell, or to which
-            somebody wrote meanwhile.
+            somebody wrote meanwhile; and versions that two published at once, as long.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -116,6 +116,7 @@ def collect(
         keep_versions: How many of the newest published versions stay; at least 1.
         leftovers_older_than: For how long nothing was written to the staging or uncommitted folder
             of a publisher before it counts as dead. It must be longer than a publisher may pause.
+            So long stays, too, what two publishers began at once.
         dry_run: Touch nothing, only say what would go.
         now: The time; default: by this machine's clock.
         progress: Called before each removal.
@@ -168,7 +169,7 @@ class _Plan:
         self.kept |= self._fallbacks(committed)
         self.undecided = {v for v in living if not found.folders[v].is_committed}
         for version in newest_first:
-            if version not in self.kept:
+            if version not in self.kept and not self._waits(version):
                 self._go("version", version, f"beyond the last {keep_versions}")
         for version in sorted(found.folders.keys() - set(living), reverse=True):
             self._add_unfinished(version)
@@ -203,6 +204,21 @@ class _Plan:
         ledger = self._found.ledger
         wanted = ledger is not None and ledger.is_pointed_to(version)
         return foreign or unread or wanted or version in self._found.pointed_to
+
+    def _waits(self, version: int) -> bool:
+        """Whether a second publisher of the version may not know yet that it is there.
+
+        It would commit what is removed meanwhile: a manifest without files.
+        """
+        entry, objects = self._entry(version), self._found.folders[version].objects
+        if entry is None or not entry.shared:
+            return False
+        written = newest(objects)
+        if written is not None and written < self._before:
+            return False
+        self.waiting.append(_removal("version", objects, "two published it at once", version))
+        self.kept.add(version)
+        return True
 
     def _fallbacks(self, committed: Sequence[int]) -> set[int]:
         """Of what stays, and of what is being published: its manifest may come at any moment."""

@@ -234,3 +234,38 @@ def test_a_repair_leaves_a_publisher_at_work_alone(
     assert publisher.error is None
     assert publisher.result.version == VERSIONS + 1  # type: ignore[union-attr]
     assert check(MemoryStore(cells), MODEL).problems == ()
+
+
+def _overtaken(published: Cells, folder: Path, requests: int) -> tuple[Cells, Actor]:
+    """A publisher that pauses after so many requests; meanwhile another one has finished."""
+    same, other = write_model(folder / "same", seed=80), write_model(folder / "other", seed=81)
+    cells = published.copy()
+    paused = Actor(cells, lambda store: send(store, same))
+    for _ in range(requests):
+        paused.step()
+    store = MemoryStore(cells)
+    assert send(store, same).version == VERSIONS + 1
+    send(store, other)
+    return cells, paused
+
+
+def test_a_publisher_that_paused_never_commits_what_retention_has_removed(
+    published: Cells, folder: Path
+):
+    same = write_model(folder / "same", seed=80)
+    alone = requests_of(published, lambda store: send(store, same))
+    for requests in range(1, alone + 1):
+        cells, paused = _overtaken(published, folder, requests)
+        report = collect(MemoryStore(cells), MODEL, 1)
+        while paused.step():
+            every_manifest_is_whole(cells)
+        assert paused.error is None
+        every_manifest_is_whole(cells)
+        assert check(MemoryStore(cells), MODEL).problems == ()
+        if report.waiting:
+            assert [one.version for one in report.waiting if one.kind == "version"] == [5]
+    # Who publishes alone keeps nobody waiting, and after a day neither do two.
+    cells, _ = _overtaken(published, folder, 0)
+    assert 5 in collect(MemoryStore(cells), MODEL, 1).removed_versions
+    cells, _ = _overtaken(published, folder, alone - 1)
+    assert 5 in collect(MemoryStore(cells), MODEL, 1, now=tomorrow()).removed_versions
