@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FAILURE_KEY = "failure"
 
+_APPROVED_BY = "approved_by"
 _LEFT_NOTHING = frozenset({"upstream_failed", "skipped", "removed"})
 
 
@@ -71,7 +72,10 @@ def _outcome(context: Context, task_id: str) -> StepOutcome | None:
     if failure is not None:
         return StepOutcome(failure=StepFailure.model_validate(failure))
     result = ti.xcom_pull(task_ids=task_id)
-    return StepOutcome(result=StepResult.model_validate(result)) if result is not None else None
+    # What a person approved is no result of a step; see `approved_digest`.
+    if result is None or _APPROVED_BY in result:
+        return None
+    return StepOutcome(result=StepResult.model_validate(result))
 
 
 def _failed_unsaid(task_id: str) -> StepOutcome:

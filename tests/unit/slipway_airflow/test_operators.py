@@ -27,6 +27,7 @@ from slipway_airflow.operators.base import Work
 from slipway_airflow.operators.deploy import DeployOperator
 from slipway_airflow.operators.preflight import PreflightOperator
 from slipway_airflow.operators.promote import PromoteOperator
+from slipway_airflow.operators.rollback import RollbackOperator
 from slipway_airflow.outcomes import outcomes_of
 from support.specs import write_spec
 
@@ -95,6 +96,19 @@ def test_what_a_task_left_before_it_was_cleared_is_not_its_outcome_now():
     assert outcomes["c"].failure.message == "no"
     assert outcomes["d"].failure is not None
     assert "without a word" in outcomes["d"].failure.message
+
+
+def test_what_follows_an_approval_is_rolled_back_with_its_reason(tmp_path: Path):
+    file = write_spec(tmp_path, extra="  approval: true\n")
+    rollback = operator(RollbackOperator, load_spec(file), file)
+    left = {
+        **SETTLED,
+        ("preflight", "return_value"): {"step": "preflight", "model": "tiny", "details": {}},
+        ("approve", "return_value"): {"version": 1, "digest": "d", "approved_by": "somebody"},
+        ("promote", "failure"): FAILURE,
+    }
+    states = {"preflight": "success", "approve": "success", "promote": "failed"}
+    assert rollback._parameters(context(Task(states, left)))["reason"] == "no"
 
 
 def test_killing_a_task_ends_all_that_its_step_started(
