@@ -22,11 +22,14 @@ def _served_by_the_kubelets(stack: ClusterStack) -> bytes:
     from kubernetes import client
 
     core = client.CoreV1Api(stack.cluster.api)
+    # The client would take the text for JSON, and give back what Python calls it.
     pages = [
-        core.connect_get_node_proxy_with_path(node.metadata.name, _PATH[1:])
+        core.connect_get_node_proxy_with_path(
+            node.metadata.name, _PATH[1:], _preload_content=False
+        ).data
         for node in core.list_node().items
     ]
-    return "".join(pages).encode()
+    return b"".join(pages)
 
 
 def test_the_busiest_server_of_a_version_is_found_and_no_other(

@@ -98,9 +98,11 @@ def saturation(deployment: str, *matchers: str) -> str:
     """
     chosen = (*matchers, f'pod=~"{deployment}-[a-z0-9]+-[a-z0-9]+"', 'container="server"')
     pods = f"{{{','.join(chosen)}}}"
-    used = f"rate(container_cpu_usage_seconds_total{pods}[1m])"
-    limit = f"(container_spec_cpu_quota{pods} / container_spec_cpu_period{pods})"
-    return f"max({used} / on (namespace, pod, container) {limit})"
+    # A container that restarted has a series a life.
+    each = "by (namespace, pod, container)"
+    used = f"max {each} (rate(container_cpu_usage_seconds_total{pods}[1m]))"
+    limit = f"max {each} (container_spec_cpu_quota{pods} / container_spec_cpu_period{pods})"
+    return f"max({used} / {limit})"
 
 
 def filled_in(query: str, **values: str) -> str:
