@@ -12,7 +12,7 @@ import pytest
 
 from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.serving.layout import Layout
-from slipway.serving.ledger_changes import mark
+from slipway.serving.ledger_changes import mark, read_ledger
 from slipway.serving.publish import publish
 from slipway.serving.server.sources import PublishedVersions
 from slipway.serving.server.status import StatusError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from slipway.storage import ObjectInfo
     from support.clouds import Cloud
 
 LAYOUT = Layout(MODEL)
@@ -138,10 +139,17 @@ def test_a_publisher_refuses_a_newer_schema_by_name(two: Cloud, tmp_path: Path, 
     alter(two, LAYOUT.manifest(2), newer)
     if state == "allocated":  # killed before it could note its commit, then overtaken
         assert mark(two.direct, MODEL, 2, "allocated")
-    before = two.direct.list(MODEL)
+
+    def but_the_ledger() -> list[ObjectInfo]:
+        return [info for info in two.direct.list(MODEL) if info.path != LAYOUT.ledger]
+
+    before, known = but_the_ledger(), read_ledger(two.direct, MODEL).versions[2]
     with pytest.raises(TerminalError, match=r"2/slipway.json has schema 2"):
         publish(two.behind(), MODEL, tmp_path / "m2", variant="v", metrics={})
-    assert two.direct.list(MODEL) == before
+    assert but_the_ledger() == before
+    # Who finds a number allocated says there that it has begun too, before anything is sent.
+    told = known.model_copy(update={"shared": state == "allocated"})
+    assert read_ledger(two.direct, MODEL).versions[2] == told
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", WEIGHTS])

@@ -229,14 +229,14 @@ def test_an_answer_that_differs_stops_the_rollout(
 
 
 def test_the_health_gate_counts_requests_failures_and_latency(place: Place, tmp_path: Path) -> None:
-    subject = Subject.of(
-        served_model(triton=True).rollout, MODEL, VERSION, server="triton"
-    ).model_copy(update={"version_label": "version", "since": 0.0})  # others asked it before
+    spec = served_model(triton=True)
+    subject = Subject.of(spec.rollout, spec.serve, MODEL, VERSION).model_copy(
+        # This Prometheus knows of no namespaces, and others have asked the server before.
+        update={"scope": (), "version_label": "version", "since": 0.0}
+    )
     wanted = {
         check.name: check.promql
-        for check in checks(
-            served_model(triton=True).rollout.health.model_validate(POLICY), subject
-        )
+        for check in checks(spec.rollout.health.model_validate(POLICY), subject)
     }
     path = kserve.infer_path(MODEL, VERSION)
     interface = kserve.parse_interface(model_config(MODEL, "onnx", INPUTS, OUTPUTS))
