@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from slipway.content import digest_of, file_digest
 from slipway.errors import TerminalError
 from slipway.serving.layout import MANIFEST_NAME, Layout
-from slipway.serving.writeback import begin_writing
+from slipway.serving.writeback import FlushedFile
 from slipway.storage.base import clean_path
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _PARALLEL_FILES = 8
 _PIECES_IN_MEMORY = 4  # of all files together, each as long as the store makes them
 _BLOCK_BYTES = 256 << 10
-_WRITE_BYTES = 8 << 20  # so much is gathered before the disk begins to write it
 _LOOK_SECONDS = 0.5
 _PARTIAL = ".partial"
 
@@ -65,8 +64,8 @@ def download_version(
 
     A file has its own name in the folder only once its digest is proven, so a later call with the
     same folder proves it again from the disk and downloads what is missing. The manifest is
-    written last. The disk writes meanwhile, but nothing waits for it: whoever needs that syncs the
-    folder.
+    written last. The large files have been flushed by then; whoever needs that of all of them
+    syncs the folder.
 
     Args:
         store: Open at the base URI.
@@ -111,6 +110,7 @@ class _Lanes:
         self._received = received
         self._failed = threading.Event()
         self._pool = ThreadPoolExecutor(_PIECES_IN_MEMORY, "piece")
+        self._flushes = ThreadPoolExecutor(1, "flush")
         self._buffers: SimpleQueue[bytearray] = SimpleQueue()
         for _ in range(_PIECES_IN_MEMORY):
             self._buffers.put(bytearray())
@@ -121,7 +121,8 @@ class _Lanes:
         Raises:
             Exception: The first failure that made the others stop.
         """
-        with self._pool, ThreadPoolExecutor(_PARALLEL_FILES, "download") as files:
+        lanes = ThreadPoolExecutor(_PARALLEL_FILES, "download")
+        with self._flushes, self._pool, lanes as files:
             tasks = [files.submit(self._fetch, entry) for entry in entries]
             errors = [error for task in tasks if (error := task.exception()) is not None]
         if errors:
@@ -145,22 +146,16 @@ class _Lanes:
     def _copy(self, entry: FileEntry, partial: Path) -> None:
         """Fills a file; what it was filled with must be what is listed."""
         path = f"{self._prefix}/{entry.path}"
-        content, size, begun = hashlib.sha256(), 0, 0
-        with partial.open("wb") as stream:
+        content, size = hashlib.sha256(), 0
+        with partial.open("wb") as stream, FlushedFile(stream, self._flushes) as file:
             for block in self._in_order(path, entry.size):
-                stream.write(block)
+                file.write(block)
                 content.update(block)
                 size += len(block)
                 if size > entry.size:
                     break
-                if size // _WRITE_BYTES > begun // _WRITE_BYTES:
-                    stream.flush()
-                    begin_writing(stream.fileno(), begun, size - begun)
-                    begun = size
                 if self._received is not None:
                     self._received(len(block))
-            stream.flush()
-            begin_writing(stream.fileno(), begun, 0)
         if size != entry.size or content.hexdigest() != entry.sha256:
             raise DamagedObject(f"{self._store.uri}/{path}")
 
