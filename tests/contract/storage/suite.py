@@ -62,8 +62,18 @@ class StoreContract:
         assert store.get("a/b") is None
         assert store.get("a/b/c/d") is None
 
-    def test_the_etag_changes_with_the_content(self, store: Store):
-        assert store.put("x", b"1") != store.put("x", b"2")
+    @pytest.mark.parametrize("size", [1, 2 << 20], ids=["small", "large"])
+    def test_the_etag_changes_with_the_content(self, store: Store, size: int):
+        assert store.put("x", b"1" * size) != store.put("x", b"2" * size)
+
+    def test_a_large_object_is_read_listed_and_replaced_by_its_etag(self, store: Store):
+        seen = store.put("x", b"1" * (2 << 20))
+        found = store.get("x")
+        assert found is not None
+        assert [found.etag, *(info.etag for info in store.list(""))] == [seen, seen]
+        store.put("x", b"2" * (2 << 20), if_match=seen)
+        with pytest.raises(PreconditionFailed):
+            store.put("x", b"3" * (2 << 20), if_match=seen)
 
     def test_if_absent_never_overwrites(self, store: Store):
         store.put("x", b"first", if_absent=True)

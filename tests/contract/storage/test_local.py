@@ -57,6 +57,14 @@ def test_a_killed_writer_leaves_no_object(tmp_path: Path):
     assert store.put("x", b"new", if_match=found.etag)
 
 
+def test_listing_reads_no_large_file(tmp_path: Path):
+    """To read this one would take minutes: its end is a tebibyte away."""
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(1 << 40)
+    (listed,) = open_store(str(tmp_path)).list("")
+    assert listed.size == 1 << 40
+
+
 @pytest.mark.parametrize("action", ["place", "discard"])
 def test_what_killed_attempts_left_in_staging_is_cleared(tmp_path: Path, action: str):
     store = LocalStore(tmp_path / "published")

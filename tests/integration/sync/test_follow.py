@@ -239,6 +239,30 @@ def test_a_copy_that_was_damaged_is_replaced_at_the_start(store: Store, tmp_path
         assert (tmp_path / "served/1/saved_model.pb").stat().st_size == 3_000
 
 
+def test_a_version_that_someone_deleted_comes_again(store: Store, tmp_path: Path):
+    for seed in (1, 2):
+        publish_seed(store, tmp_path, seed)
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+        shutil.rmtree(tmp_path / "served/2")
+        assert made.poll()
+        assert made.versions == {1, 2}
+        digest = resolve(store, MODEL, 2).digest
+        (tmp_path / "served/2/slipway.json").unlink()
+        assert tree_digest(tmp_path / "served/2") == digest
+
+
+def test_a_folder_that_someone_deleted_is_made_again(store: Store, tmp_path: Path):
+    publish_seed(store, tmp_path, 1)
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+        shutil.rmtree(tmp_path / "served")
+        assert made.poll()
+        assert made.versions == {1}
+        with pytest.raises(TerminalError, match="Another process"):
+            LocalVersions(tmp_path / "served")
+
+
 def test_a_folder_of_someone_else_is_not_touched(store: Store, tmp_path: Path):
     publish_seed(store, tmp_path, 1)
     foreign = tmp_path / "served/1"

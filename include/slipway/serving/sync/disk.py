@@ -56,6 +56,21 @@ class LocalVersions:
         """Lets another process have the folder."""
         self._lock.close()
 
+    def look(self) -> None:
+        """Sees what someone else took away since: it is no longer ready, and may come again.
+
+        Raises:
+            TerminalError: The folder is gone and cannot be made again, or another process has made
+                it and keeps it now.
+        """
+        if not self._own.is_dir():
+            self.close()
+            self._lock = self._take_lock()
+        for version in sorted(self.ready):
+            if not (self.folder / str(version) / MANIFEST_NAME).is_file():
+                _log.warning("%s was taken away", self.folder / str(version))
+                del self.ready[version]
+
     def free_bytes(self) -> int:
         """Bytes that may still be written to the file system of the folder."""
         return shutil.disk_usage(self.folder).free
