@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 10
 _TAIL_LINES = 15
+# What native libraries print as they are loaded: it would push out, or hide, the lines that matter.
+_LOADING = re.compile(r"WARNING: All log messages before absl|[IW]\d{4} [\d:.]+ ")
 # The process ended itself over what it was given: the same input would end it again.
 _CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
 
@@ -122,7 +125,8 @@ class StepProcess:
     def _follow(self, process: subprocess.Popen[str]) -> None:
         for raw in process.stdout or ():
             line = raw.rstrip()
-            self._tail.append(line)
+            if not _LOADING.match(line):
+                self._tail.append(line)
             self.on_line(line)
         process.wait()
 

@@ -56,6 +56,16 @@ def kill_component(house: House, name: str) -> None:
     wait_for(lambda: not found.lingers, f"the end of {name}")
 
 
+def tend(house: House) -> None:
+    """Start the scheduler again if it ended by itself, as Kubernetes and compose do.
+
+    On SQLite, which locks no rows, Airflow 3.3.2's ends with a StaleDataError when a task is
+    cleared in the moment in which it is scheduled.
+    """
+    if house.stack.table.find("airflow-scheduler") is None:
+        house.stack.up()
+
+
 @dataclass(frozen=True)
 class Lives:
     """One run, whose steps work one at a time.
@@ -72,6 +82,7 @@ class Lives:
 
     def state(self, task: str) -> str | None:
         """A task's state."""
+        tend(self.house)
         return self.house.states(self.dag_id, self.run_id)[task]
 
     def tries(self, task: str) -> int:
@@ -147,6 +158,7 @@ class Lives:
 
     def over(self) -> str:
         """Wait for the end of the run, with no process left of it; its state."""
+        tend(self.house)
         state = self.house.api.wait(self.dag_id, self.run_id, within_seconds=300)
         wait_for(lambda: not step_processes(self.house), "no process left", _ORPHAN_SECONDS)
         return state

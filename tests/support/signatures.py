@@ -75,3 +75,22 @@ def recurrent(workspace: Workspace, *, unroll: bool) -> ArtifactRef:
     with workspace.staging() as folder:
         model.export(str(folder / "saved_model"))
         return workspace.keep(folder, "saved_model")
+
+
+def normalized(workspace: Workspace) -> ArtifactRef:
+    """Layer normalization and swish, whose gradient is its own, as Keras exports them."""
+    import tf_keras
+
+    layers = tf_keras.layers
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((4,), name="features"),
+            layers.Dense(16, activation="swish", name="hidden"),
+            layers.LayerNormalization(name="normal"),
+            layers.Dense(2, name="classes"),
+        ],
+        name="net",
+    )
+    with workspace.staging() as folder:
+        model.export(str(folder / "saved_model"))
+        return workspace.keep(folder, "saved_model")

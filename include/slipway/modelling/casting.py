@@ -151,7 +151,10 @@ def cast_saved_model(
     module = tf.Module()
     module.weights = weights.variables
     module.resources = _resources(loaded)
-    tf.saved_model.save(module, str(target), signatures=functions)
+    # Gradients of its own (swish has one) would refer to a graph that is no longer there; nobody
+    # trains this model.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(target), signatures=functions, options=options)
     # It holds a random id, and servers do without it: no byte here may differ from run to run.
     (target / "fingerprint.pb").unlink(missing_ok=True)
     if (source / _EXTRA).is_dir():

@@ -155,6 +155,7 @@ def run(context: StepContext) -> StepOutput:
     file = context.folder / "tflite" / "model.tflite"
     file.parent.mkdir()
     file.write_bytes(conversion.content)
+    context.say("running the converted file: a crash here is of LiteRT's kernels")
     details: dict[str, Any] = {
         "signature": next(iter(signatures)),
         "precision": config.recipe or config.precision,
