@@ -263,6 +263,22 @@ def test_a_folder_that_someone_deleted_is_made_again(store: Store, tmp_path: Pat
             LocalVersions(tmp_path / "served")
 
 
+def test_a_folder_that_cannot_be_made_again_costs_polls_and_not_the_follower(
+    store: Store, tmp_path: Path
+):
+    publish_seed(store, tmp_path, 1)
+    with following(store, tmp_path / "served") as made:
+        assert made.poll()
+        shutil.rmtree(tmp_path / "served")
+        (tmp_path / "served").write_text("in its place")
+        for _ in range(2):
+            assert not made.poll()
+            assert "Cannot write to" in str(made.follower.failures[0])
+        (tmp_path / "served").unlink()
+        assert made.poll()
+        assert made.versions == {1}
+
+
 def test_a_folder_of_someone_else_is_not_touched(store: Store, tmp_path: Path):
     publish_seed(store, tmp_path, 1)
     foreign = tmp_path / "served/1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, get_args
 
@@ -132,8 +133,7 @@ class Follower:
             self._fail(0, "store", error)
         except TerminalError as error:
             self._fail(0, "store" if "code" in error.details else "ledger", error)
-        if self._known is not None and not self._stop.is_set():
-            self._disk.look()
+        if self._known is not None and not self._stop.is_set() and self._see():
             self._fetch(self._known)
             if self._prune_later and self._policy.only is None:
                 self._prune(self._known)
@@ -168,6 +168,15 @@ class Follower:
         channels = (read_channel(self._store, self._model, name) for name in names)
         pointed_to = frozenset(c.version for c in channels if c is not None and c.version)
         self._known = _Known(ledger, found.etag, pointed_to)
+        return True
+
+    def _see(self) -> bool:
+        """Looks at the folder, which others can change; says whether it can be worked in."""
+        try:
+            self._disk.look()
+        except (OSError, TerminalError) as error:
+            self._fail(0, "disk", error)
+            return False
         return True
 
     def _fetch(self, known: _Known) -> None:
@@ -314,8 +323,9 @@ class Follower:
             bytes=sum(manifest.size_bytes for manifest in ready.values()),
             newest_version=max(ready, default=0),
             pending_versions=sum(1 for version in self.failures if version),
-            free_bytes=self._disk.free_bytes(),
         )
+        with suppress(OSError):  # told where the folder is looked at
+            self._metrics.set(free_bytes=self._disk.free_bytes())
 
 
 def _refuse_others(model: str, disk: LocalVersions) -> None:
