@@ -160,6 +160,7 @@ def run(context: StepContext) -> StepOutput:
         "signature": next(iter(signatures)),
         "precision": config.recipe or config.precision,
         "warnings": conversion.warnings,
+        "signatures_left_out": _left_out(context, signatures),
         **lite_file.describe(context.variant, file, signatures, integer_io=config.integer_io),
     }
     if calibration is not None:
@@ -202,6 +203,18 @@ def _signatures(context: StepContext, config: TFLiteConfig) -> dict[str, Signatu
     names = (config.signature, *config.more_signatures)
     found = [saved_model.choose_signature(context.variant, folder, name) for name in names]
     return {signature.name: signature for signature in found}
+
+
+def _left_out(context: StepContext, signatures: Mapping[str, Signature]) -> list[str]:
+    """The SavedModel's signatures that the file lacks; told in the log too."""
+    found = saved_model.read_signatures(context.input("source").servable)
+    missing = [name for name in found if name not in signatures]
+    if missing:
+        context.say(
+            f"warning: the file lacks {', '.join(missing)} of the SavedModel's signatures; "
+            "more_signatures keeps those that clients ask"
+        )
+    return missing
 
 
 def _calibration(

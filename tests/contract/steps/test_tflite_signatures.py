@@ -36,6 +36,7 @@ def test_several_signatures_keep_names_inputs_texts_and_dynamic_sizes(
     config = {"more_signatures": ["two", "text"], "optimization": "DEFAULT"}
     made = ask("tflite", workspace, config=config, source=source)
     assert made.details["signatures"] == ["serving_default", "text", "two"]
+    assert made.details["signatures_left_out"] == ["determinant"]
     interpreter = _open(made)
     rows = np.ones((3, 4), np.float32)
     two = interpreter.get_signature_runner("two")(features=rows, others=np.ones((3, 7), "f"))
