@@ -183,7 +183,9 @@ def unproven(operated: House, first: str, tmp_path: Path) -> str:
     """A model whose gate wants more requests than anybody sends; its rollout's DAG."""
     house = operated
     spec = yaml.safe_load((house.specs / f"{MODEL}.yaml").read_text("utf-8"))
-    health = {"minimum_requests": 100_000, "timeout_seconds": 20, "window_seconds": 30}
+    nobody_counts_it = {"name": "queue", "query": "orders_waiting", "largest": 10}
+    checks = {"promql": [nobody_counts_it]}
+    health = {"timeout_seconds": 20, "window_seconds": 30, "checks": checks}
     _add(house, spec | {"model": UNPROVEN, "rollout": {"health": health}})
     selected = house.api.result(BUILD, first, "select")["details"]
     servable = ArtifactRef.model_validate(selected["winner_artifact"]).servable

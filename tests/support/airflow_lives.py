@@ -87,6 +87,7 @@ class Lives:
 
     def tries(self, task: str) -> int:
         """How often it was begun."""
+        tend(self.house)
         path = self._path(task)
         return int(self.house.api.call("GET", path)["try_number"])
 
