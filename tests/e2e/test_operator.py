@@ -180,7 +180,7 @@ def test_a_variant_that_fails_says_why_and_stops_nothing(
 
 @pytest.fixture
 def unproven(operated: House, first: str, tmp_path: Path) -> str:
-    """A model whose gate wants more requests than anybody sends; its rollout's DAG."""
+    """A model whose gate asks for a series that nobody has; its rollout's DAG."""
     house = operated
     spec = yaml.safe_load((house.specs / f"{MODEL}.yaml").read_text("utf-8"))
     nobody_counts_it = {"name": "queue", "query": "orders_waiting", "largest": 10}
