@@ -13,8 +13,8 @@ from slipway.storage.base import changed_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
-    from typing import BinaryIO
 
     from slipway.content import FileEntry
 
@@ -35,7 +35,7 @@ def etag_of(file: Path) -> str | None:
         raise
 
 
-def etag_of_open(stream: BinaryIO) -> str:
+def etag_of_open(stream: BufferedReader) -> str:
     """What changes with the content of an open file, whose place another may have taken.
 
     sha256 of a small one. To read a large one whole would make a listing cost what it lists, so its
