@@ -82,12 +82,13 @@ def normalized(workspace: Workspace) -> ArtifactRef:
     import tf_keras
 
     layers = tf_keras.layers
+    first, last = (tf_keras.initializers.GlorotUniform(seed=seed) for seed in (1, 2))
     model = tf_keras.Sequential(
         [
             tf_keras.Input((4,), name="features"),
-            layers.Dense(16, activation="swish", name="hidden"),
+            layers.Dense(16, "swish", kernel_initializer=first, name="hidden"),
             layers.LayerNormalization(name="normal"),
-            layers.Dense(2, name="classes"),
+            layers.Dense(2, kernel_initializer=last, name="classes"),
         ],
         name="net",
     )

@@ -35,7 +35,9 @@ def _answers(artifact: ArtifactRef) -> np.ndarray:
 
     from slipway.evaluation.runner import open_runner
 
-    rows = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    # As the examples that calibrate it.
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(30, 4)) + 2.0 * np.eye(3, 4)[np.arange(30) % 3]).astype(np.float32)
     runner = open_runner(artifact, "serving_default", "tried")
     (found,) = runner.predict({"features": rows}).values()
     return found
@@ -47,7 +49,7 @@ def _answers(artifact: ArtifactRef) -> np.ndarray:
         ("cast", {"precision": "float16", "smallest_weight": 1}, 0.01),
         ("cast", {"precision": "bfloat16", "smallest_weight": 1}, 0.05),
         ("tflite", {}, 1e-5),
-        ("tflite", {"precision": "int8"}, 0.3),
+        ("tflite", {"precision": "int8"}, 0.5),  # of answers between -2 and 3
         ("tflite", {"recipe": "static_wi8_ai16"}, 0.1),
         ("onnx", {}, 1e-4),
         ("onnx", {"precision": "int8"}, 0.3),
@@ -65,7 +67,7 @@ def test_it_answers_as_before(
 
     made = ask(step, workspace, config=config, source=normalized)
     assert made.artifact is not None
-    np.testing.assert_allclose(_answers(made.artifact), _answers(normalized), atol=tolerance)
+    assert np.abs(_answers(made.artifact) - _answers(normalized)).max() < tolerance
 
 
 def test_a_file_that_ends_its_runtime_is_terminal_and_the_last_line_says_whose_fault_it_is(
