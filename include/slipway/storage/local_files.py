@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from slipway.storage.base import changed_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import BufferedReader
     from pathlib import Path
 
@@ -24,28 +24,38 @@ _HASHED_BYTES = 1 << 20
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 
 
+def read(file: Path) -> tuple[bytes, str]:
+    """A file's content, and its etag at that time.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as stream:
+        content = stream.read()
+        return content, _etag(stream, lambda: hashlib.sha256(content))
+
+
 def etag_of(file: Path) -> str | None:
     """What changes with a file's content; None if there is no such file."""
     try:
         with file.open("rb") as stream:
-            return etag_of_open(stream)
+            return _etag(stream, lambda: hashlib.file_digest(stream, "sha256"))
     except OSError as error:
         if error.errno in ABSENT:
             return None
         raise
 
 
-def etag_of_open(stream: BufferedReader) -> str:
-    """What changes with the content of an open file, whose place another may have taken.
+def _etag(stream: BufferedReader, digest: Callable[[], hashlib._Hash]) -> str:
+    """sha256 of a small file.
 
-    sha256 of a small one. To read a large one whole would make a listing cost what it lists, so its
-    etag is of its number, size and time: who writes makes a file of its own.
+    To read a large one whole would make a listing cost what it lists, so its etag is of its number,
+    size and time: who writes makes a file of its own.
     """
     status = os.fstat(stream.fileno())
     if status.st_size > _HASHED_BYTES:
         return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
-    stream.seek(0)
-    return hashlib.file_digest(stream, "sha256").hexdigest()
+    return digest().hexdigest()
 
 
 def holds_a_file(folder: Path) -> bool:
