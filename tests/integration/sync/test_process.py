@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
+from slipway.content import tree_digest
 from slipway.local.processes import free_port
 from slipway.storage import open_store
 from support.following import MODEL, publish_model
@@ -123,3 +126,20 @@ def test_once_with_a_version_brings_just_that_one_from_s3(
     )
     assert missing.returncode == 1
     assert "There is no version 7" in missing.stderr
+
+
+@pytest.mark.parametrize("place", [MODEL, f"{MODEL}/served", "", "copy"])
+def test_no_follower_fills_the_place_where_models_are_published(tmp_path: Path, place: str):
+    """It would delete what it need not keep."""
+    published = tmp_path / "published"
+    store = open_store(str(published))
+    for seed in (1, 2, 3, 4):
+        publish_model(store, write_model(tmp_path / "m", seed=seed))
+    shutil.copytree(published / MODEL, published / "copy")
+    before = tree_digest(published)
+    for more in ("--once", "--keep=1"):
+        command = sync(str(published / MODEL), str(published / place), more)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert "Models are published in" in done.stderr
+    assert tree_digest(published) == before

@@ -9,19 +9,22 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from slipway.errors import SlipwayError, TransientError
+from slipway.errors import SlipwayError, TerminalError, TransientError
 from slipway.serving.address import split_address
+from slipway.serving.layout import Layout
 from slipway.serving.sync.disk import LocalVersions
 from slipway.serving.sync.follower import Follower
 from slipway.serving.sync.metrics import Metrics
 from slipway.serving.triton import CONFIG_FILE, version_config
 from slipway.storage import open_store
+from slipway.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
     from slipway.serving.sync.follower import Policy
+    from slipway.storage import Store
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +47,9 @@ def sync_once(address: str, folder: Path, policy: Policy, *, triton: bool = Fals
         SlipwayError: Something wanted could not be had; the rest is in place.
     """
     base, model = split_address(address)
-    disk = LocalVersions(folder)
     store = open_store(base)
+    _refuse_what_is_published(store, model, folder)
+    disk = LocalVersions(folder)
     try:
         follower = Follower(store, model, disk, policy, Metrics(), _until_signal())
         if follower.poll():
@@ -81,9 +85,11 @@ def follow(address: str, folder: Path, policy: Policy, host: str, port: int) -> 
 
     base, model = split_address(address)
     stop = _until_signal()
+    store = open_store(base)
+    _refuse_what_is_published(store, model, folder)
     disk = LocalVersions(folder)
     metrics = Metrics()
-    follower = Follower(open_store(base), model, disk, policy, metrics, stop)
+    follower = Follower(store, model, disk, policy, metrics, stop)
     stuck = _STUCK_SECONDS + 2 * policy.interval
     worker = threading.Thread(target=follower.run, name="follower", daemon=True)
     with Pages(host, port, metrics, stuck) as pages:
@@ -107,6 +113,22 @@ def follow(address: str, folder: Path, policy: Policy, host: str, port: int) -> 
         sys.stderr.flush()
         os._exit(0)
     disk.close()
+
+
+def _refuse_what_is_published(store: Store, model: str, folder: Path) -> None:
+    """A follower deletes what it need not keep: never from where versions are published."""
+    filled = folder.resolve()
+    ledger = filled.parent / Layout(filled.name).ledger
+    within = False
+    if isinstance(store, LocalStore):
+        published = (store.root / model).resolve()
+        within = filled.is_relative_to(published) or published.is_relative_to(filled)
+    if within or ledger.exists():
+        raise TerminalError(
+            f"Models are published in {folder}: it cannot be filled by a follower, too.",
+            hint="Name another folder, which the model server reads.",
+            subject=str(folder),
+        )
 
 
 def _until_signal() -> threading.Event:
