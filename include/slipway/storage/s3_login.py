@@ -117,11 +117,28 @@ def _config(credentials: StoreCredentials) -> store.S3Config:
         "skip_signature": credentials.anonymous,
     }
     if credentials.endpoint_url is not None:
+        _require_address(credentials, credentials.endpoint_url)
         # The one name that no variable of the environment takes precedence over.
         config["aws_endpoint_url_s3"] = credentials.endpoint_url.rstrip("/")
     if metadata := os.environ.get(_METADATA):
         config["metadata_endpoint"] = metadata.rstrip("/")
     return config
+
+
+def _require_address(credentials: StoreCredentials, endpoint: str) -> None:
+    """The client would end the process on what is no address."""
+    try:
+        parts = urlsplit(endpoint)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        whole = False
+    if not whole or endpoint != endpoint.strip():
+        name = credentials.named("endpoint_url", "AWS_ENDPOINT_URL_S3")
+        raise TerminalError(
+            f"{endpoint!r} is no address of an S3 server.",
+            hint=f"Write http:// or https://, host and port into {name}.",
+            subject=credentials.connection or "AWS_ENDPOINT_URL_S3",
+        )
 
 
 def _client(credentials: StoreCredentials) -> store.ClientConfig:

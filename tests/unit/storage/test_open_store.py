@@ -98,3 +98,15 @@ def test_a_lost_precondition_crosses_processes():
     error = pickle.loads(pickle.dumps(PreconditionFailed("a/b")))
     assert isinstance(error, PreconditionFailed)
     assert error.subject == "a/b"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["localhost:9000", "https://", "http://host:9000 ", "http://["]
+)
+def test_an_endpoint_that_is_no_address_is_named(endpoint: str):
+    credentials = StoreCredentials.model_validate(
+        {"access_key_id": "who", "secret_access_key": "what", "endpoint_url": endpoint}
+    )
+    with pytest.raises(TerminalError, match="is no address of an S3 server") as told:
+        open_store("s3://bucket", credentials)
+    assert "AWS_ENDPOINT_URL_S3" in told.value.hint
