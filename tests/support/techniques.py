@@ -14,6 +14,8 @@ from slipway.process import run_step
 from slipway.registry import STEPS, config_class
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from slipway.contracts import ArtifactRef, StepResult
 
 TINY = Path(__file__).parent / "definitions" / "tiny.py"
@@ -50,6 +52,15 @@ def ask(
         force=force,
     )
     return run_step(request, timeout_seconds=120)
+
+
+def answers(artifact: ArtifactRef, rows: np.ndarray) -> np.ndarray:
+    """What an artifact with the one input `features` and one output answers."""
+    from slipway.evaluation.runner import open_runner
+
+    runner = open_runner(artifact, "serving_default", "tried")
+    (found,) = runner.predict({"features": rows}).values()
+    return found
 
 
 class TechniqueContract:

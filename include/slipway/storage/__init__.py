@@ -75,7 +75,7 @@ def open_store(uri: str, credentials: StoreCredentials | None = None) -> Store:
     except ModuleNotFoundError as error:
         raise TerminalError(
             f"{scheme}:// needs the Python package of {error.name}, which is not installed.",
-            hint="Install slipway with what its stores need: pip install 'slipway[gcs]' for gs://.",
+            hint="Install what its store needs: pip install '.[gcs]' in Slipway's checkout.",
             subject=uri,
         ) from error
     return opener(uri, credentials)

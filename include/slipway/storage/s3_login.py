@@ -199,7 +199,7 @@ def _by_profile(credentials: StoreCredentials) -> Login:
         asked = f"AWS_PROFILE={credentials.profile}" if credentials.profile else _CONTAINER
         raise TerminalError(
             f"{asked} needs the Python package {error.name}, which is not installed.",
-            hint="pip install 'slipway[profiles]', or set AWS_ACCESS_KEY_ID and "
+            hint="pip install '.[profiles]' in Slipway's checkout, or set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY.",
             subject="AWS_PROFILE" if credentials.profile else _CONTAINER,
         ) from None

@@ -8,7 +8,7 @@ import pytest
 
 from slipway.errors import TerminalError
 from slipway.workspace import Workspace
-from support.techniques import ask
+from support.techniques import answers, ask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,14 +33,10 @@ def normalized(workspace: Path) -> ArtifactRef:
 def _answers(artifact: ArtifactRef) -> np.ndarray:
     import numpy as np
 
-    from slipway.evaluation.runner import open_runner
-
     # As the examples that calibrate it.
     rng = np.random.default_rng(0)
     rows = (rng.normal(size=(30, 4)) + 2.0 * np.eye(3, 4)[np.arange(30) % 3]).astype(np.float32)
-    runner = open_runner(artifact, "serving_default", "tried")
-    (found,) = runner.predict({"features": rows}).values()
-    return found
+    return answers(artifact, rows)
 
 
 @pytest.mark.parametrize(

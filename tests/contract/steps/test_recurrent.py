@@ -8,7 +8,7 @@ import pytest
 
 from slipway.errors import TerminalError
 from slipway.workspace import Workspace
-from support.techniques import ask
+from support.techniques import answers, ask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,12 +40,8 @@ def unrolled(workspace: Path) -> ArtifactRef:
 def _answers(artifact: ArtifactRef, count: int) -> np.ndarray:
     import numpy as np
 
-    from slipway.evaluation.runner import open_runner
-
     rows = np.random.default_rng(count).normal(size=(count, 4)).astype(np.float32)
-    runner = open_runner(artifact, "serving_default", "tried")
-    (found,) = runner.predict({"features": rows}).values()
-    return found
+    return answers(artifact, rows)
 
 
 def test_a_loop_that_tflite_lacks_is_named_with_what_to_write_instead(

@@ -222,7 +222,7 @@ def test_without_boto3_a_profile_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(TerminalError, match="AWS_PROFILE=models") as caught:
         open_store("s3://tests/x", StoreCredentials(profile="models"))
-    assert "slipway[profiles]" in caught.value.hint
+    assert ".[profiles]" in caught.value.hint
 
 
 # What the platform says

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from slipway.errors import SlipwayError, TerminalError
 from slipway.serving.layout import Layout
 from slipway.serving.publish import publish
+from slipway.serving.upkeep.survey import survey
 from slipway.storage import StoreCredentials, open_store
 from support.clouds import CONNECTION, Cloud, cloud_behind_gateway
 from support.following import MODEL, following, publish_model
@@ -266,6 +267,20 @@ def test_a_follower_is_told_the_same(
         assert f"Could not read {store.uri}" in error.message
         assert CONNECTION in error.message
         assert made.metrics.value("store") == 1
+
+
+def test_keys_that_may_not_read_are_no_damage(
+    s3: Cloud, s3_server: S3ServerWithGuests, tmp_path: Path
+):
+    """Whoever deletes a ledger that only he may not read lets numbers be used again."""
+    publish_model(s3.direct, write_model(tmp_path / "m", seed=1))
+    guest = s3_server.without("Read")
+    store = s3.behind(access_key_id=guest.access_key_id, secret_access_key=guest.secret_access_key)
+    error = refusal(lambda: survey(store, MODEL))
+    assert f"Could not read {s3.uri}" in error.message
+    assert "403 AccessDenied" in error.message
+    assert "s3:GetObject" in error.hint
+    assert not survey(s3.direct, MODEL).damages
 
 
 def test_on_the_command_line_it_is_one_message_and_status_1(s3: Cloud, tmp_path: Path):

@@ -279,6 +279,16 @@ def test_a_folder_that_cannot_be_made_again_costs_polls_and_not_the_follower(
         assert made.versions == {1}
 
 
+def test_a_folder_that_goes_before_anything_is_published_is_made_again(
+    store: Store, tmp_path: Path
+):
+    with following(store, tmp_path / "served") as made:
+        assert not made.poll()
+        shutil.rmtree(tmp_path / "served")
+        assert not made.poll()
+        assert (tmp_path / "served").is_dir()
+
+
 def test_a_folder_of_someone_else_is_not_touched(store: Store, tmp_path: Path):
     publish_seed(store, tmp_path, 1)
     foreign = tmp_path / "served/1"

@@ -58,4 +58,4 @@ def test_a_fresh_environment_with_the_base_packages_alone_follows(tmp_path: Path
         env=environment | {"AWS_PROFILE": "models", "AWS_ACCESS_KEY_ID": ""},
     )
     assert profile.returncode == 1
-    assert "pip install 'slipway[profiles]'" in profile.stderr
+    assert "pip install '.[profiles]'" in profile.stderr

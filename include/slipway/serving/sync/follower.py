@@ -133,7 +133,7 @@ class Follower:
             self._fail(0, "store", error)
         except TerminalError as error:
             self._fail(0, "store" if "code" in error.details else "ledger", error)
-        if self._known is not None and not self._stop.is_set() and self._see():
+        if self._see() and self._known is not None and not self._stop.is_set():
             self._fetch(self._known)
             if self._prune_later and self._policy.only is None:
                 self._prune(self._known)

@@ -116,11 +116,11 @@ def survey(store: Store, model: str) -> Survey:
             try:
                 folder.manifest = find_manifest(store, model, folder.version)
             except TerminalError as error:
-                folder.damage = error
+                folder.damage = _damage(error)
     try:
         found.ledger = read_ledger(store, model)
     except TerminalError as error:
-        found.damages[layout.ledger] = error
+        found.damages[layout.ledger] = _damage(error)
     _read_channels(store, found)
     return found
 
@@ -131,10 +131,21 @@ def _read_channels(store: Store, found: Survey) -> None:
         try:
             channel = read_channel(store, found.model, name)
         except TerminalError as error:
-            found.damages[Layout(found.model).channel(name)] = error
+            found.damages[Layout(found.model).channel(name)] = _damage(error)
             continue
         if channel is not None:
             found.channels[name] = channel
+
+
+def _damage(error: TerminalError) -> TerminalError:
+    """The error, if it is of what was read: a store's refusal has a code and says nothing of that.
+
+    Raises:
+        TerminalError: It is a refusal. Taken for damage, it would have whole documents deleted.
+    """
+    if "code" in error.details:
+        raise error
+    return error
 
 
 def staged_for(found: Survey, version: int) -> list[ObjectInfo]:
